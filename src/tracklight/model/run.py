@@ -39,6 +39,7 @@ class TagKey(StrEnum):
     USER = "mlflow.user"
     SOURCE_NAME = "mlflow.source.name"
     SOURCE_TYPE = "mlflow.source.type"
+    GIT_COMMIT = "mlflow.source.git.commit"
 
 
 class MlflowLimit:

@@ -1,0 +1,1 @@
+"""What the benchmark scripts share: the machine, the environments, the servers, the results."""
