@@ -65,9 +65,12 @@ def install(environment: Environment, requirements: tuple[str, ...]) -> None:
     """Install with bytecode, as pip does, by uv if there is one."""
     words = [word for requirement in requirements for word in requirement.split()]
     if shutil.which("uv"):
-        run_quietly(
-            ["uv", "pip", "install", "--compile-bytecode", "--python", str(environment.python), *words]
-        )
+        options = [
+            "--compile-bytecode",
+            "--reinstall-package",
+            "tracklight",
+        ]  # never an older build of the project
+        run_quietly(["uv", "pip", "install", *options, "--python", str(environment.python), *words])
     else:
         run_quietly([str(environment.python), "-m", "pip", "install", *words])
 

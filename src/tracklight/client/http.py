@@ -120,7 +120,7 @@ def _without_credentials(url: str) -> tuple[str, str | None, str | None]:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"The tracking URI has no valid host and port: {error}.") from None
+        raise ConfigurationError(f"The tracking URI has no valid host and port: {error}. Write it as http://HOST:PORT.") from None
     if not host:
         raise ConfigurationError("The tracking URI names no host. Write it as http://HOST:PORT.")
     netloc = f"[{host}]" if ":" in host else host

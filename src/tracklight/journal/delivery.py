@@ -114,6 +114,11 @@ class Delivery:
         return self._reader.damaged
 
     @property
+    def torn(self) -> int:
+        """Whether the death of the process cut its last append short."""
+        return self._reader.torn
+
+    @property
     def links(self) -> dict[str, RunLink]:
         """The runs that are not ended, by the tracker's id."""
         return dict(self._cursor.links)
