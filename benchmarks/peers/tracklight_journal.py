@@ -6,6 +6,8 @@ from tracklight.tracking import MLflowTracker
 
 from peers.side import Log, Place, Side, serve
 
+RECOVERY_TIMEOUT_SECONDS = 60.0
+
 
 def open_log(place: Place) -> Log:
     """Start the run at the server under test, also when it is slow or refuses."""
@@ -15,10 +17,14 @@ def open_log(place: Place) -> Log:
 
 
 def recover(place: Place) -> None:
-    """Start the next tracker in the same folder and wait until the journal that was left is delivered."""
-    tracker = MLflowTracker(experiment_name=place.name, tracking_uri=place.url)
-    tracker.flush()
-    tracker.close()
+    """Start the next run in the same folder, as the next program would, until the journal left behind is gone."""
+    journals = place.folder / ".tracklight" / "journals"
+    left_behind = list(journals.iterdir())
+    tracker = MLflowTracker(experiment_name=f"{place.name}-next", tracking_uri=place.url)
+    deadline = time.monotonic() + RECOVERY_TIMEOUT_SECONDS
+    with tracker.start_run(run_name="next"):
+        while any(journal.exists() for journal in left_behind) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
 
 def deliver(place: Place, points: int) -> float:

@@ -18,7 +18,7 @@ __all__ = ["Health", "MLflowTracker", "Run", "Tracker", "__version__"]
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from tracklight import tracking
+        from tracklight import tracking  # noqa: PLC0415 - lazily: it takes a third of a second
 
         return getattr(tracking, name)
     raise AttributeError(f"module 'tracklight' has no attribute {name!r}")

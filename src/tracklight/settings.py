@@ -25,7 +25,9 @@ EMBEDDED = "embedded"
 class Settings(BaseSettings):
     """The tracker's settings. In the environment each is ``TRACKLIGHT_`` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="TRACKLIGHT_", extra="forbid", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="TRACKLIGHT_", extra="forbid", frozen=True, populate_by_name=True
+    )
 
     directory: Path = Path(FOLDER)
     """Where journals and the embedded store live; found by `load`."""
@@ -88,8 +90,12 @@ class Settings(BaseSettings):
         return self.directory / "journals"
 
     @property
+    def embedded_database(self) -> Path:
+        return self.directory / "mlflow.db"
+
+    @property
     def embedded_uri(self) -> str:
-        return f"sqlite:///{self.directory / 'mlflow.db'}"
+        return f"sqlite:///{self.embedded_database}"
 
     @property
     def embedded_artifacts(self) -> Path:
@@ -97,9 +103,13 @@ class Settings(BaseSettings):
 
 
 def find_project(start: Path) -> Path:
-    """Return the nearest folder at or above ``start`` that has ``.tracklight`` or ``tracklight.toml``, else ``start``."""
+    """Return the nearest folder at or above ``start`` that has ``.tracklight`` or a file of settings, else ``start``."""
     for folder in (start.absolute(), *start.absolute().parents):
-        if (folder / FOLDER).is_dir() or (folder / FILE).is_file() or "tracklight" in _pyproject_tools(folder):
+        if (
+            (folder / FOLDER).is_dir()
+            or (folder / FILE).is_file()
+            or "tracklight" in _pyproject_tools(folder)
+        ):
             return folder
     return start.absolute()
 

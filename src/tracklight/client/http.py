@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, BinaryIO
@@ -47,6 +48,8 @@ class HttpTransport:
         self._read_timeout_seconds = read_timeout_seconds
         self._opening = threading.Lock()
         self._http: httpx2.Client | None = None
+        self._process_id = os.getpid()
+        self._abandoned: list[httpx2.Client | None] = []
 
     @property
     def address(self) -> str:
@@ -106,6 +109,10 @@ class HttpTransport:
         import httpx2
 
         with self._opening:
+            if self._process_id != os.getpid():
+                # After a fork the sockets are also the parent's: keep them from being used or closed here.
+                self._abandoned.append(self._http)
+                self._http, self._process_id = None, os.getpid()
             if self._http is None:
                 self._http = httpx2.Client(
                     headers={"authorization": self._authorization} if self._authorization else {},
@@ -120,7 +127,9 @@ def _without_credentials(url: str) -> tuple[str, str | None, str | None]:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"The tracking URI has no valid host and port: {error}. Write it as http://HOST:PORT.") from None
+        raise ConfigurationError(
+            f"The tracking URI has no valid host and port: {error}. Write it as http://HOST:PORT."
+        ) from None
     if not host:
         raise ConfigurationError("The tracking URI names no host. Write it as http://HOST:PORT.")
     netloc = f"[{host}]" if ":" in host else host

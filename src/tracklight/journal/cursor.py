@@ -77,9 +77,7 @@ class CursorFile:
             OSError: the disk is full or cannot be written.
         """
         lines = b"".join(msgspec.json.encode(refusal) + b"\n" for refusal in refusals)
-        descriptor = os.open(
-            self.refusals_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600
-        )
+        descriptor = os.open(self.refusals_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "ab") as file:
             file.write(lines)
 

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-
-
 from tracklight.errors import (
     RequestRefusedError,
     ServerFailedError,
@@ -84,7 +82,9 @@ class Delivery:
         self._backoff = backoff or Backoff()
         self._lane_backoff = Backoff()
         self._not_before = 0.0
-        self._lanes: dict[str, Lane] = {run_id: Lane(run_id, link) for run_id, link in self._cursor.links.items()}
+        self._lanes: dict[str, Lane] = {
+            run_id: Lane(run_id, link) for run_id, link in self._cursor.links.items()
+        }
         self._items_waiting = 0
         self._last_time_ms = 0
         self._arrivals: deque[tuple[int, float]] = deque()
@@ -234,7 +234,7 @@ class Delivery:
             return _Answer(lane, items, self._request(lane, items), None)
         except (TracklightError, OSError) as error:
             return _Answer(lane, items, None, error)
-        except Exception as error:  # noqa: BLE001 - the last line of the delivery: a defect must not stop the rest
+        except Exception as error:
             log.error("delivery.defect", run_id=lane.run_id, exc_info=True)
             return _Answer(lane, items, None, ServerFailedError(f"{type(error).__name__}: {error}"))
 
@@ -396,5 +396,5 @@ def _unreadable(sequence: int) -> Refusal:
         kind="unknown",
         key="",
         value="",
-        reason="This version of Tracklight does not know the record: deliver the journal with the version that wrote it.",
+        reason="This version of Tracklight does not know the record: use the version that wrote the journal.",
     )

@@ -13,8 +13,8 @@ from tracklight.journal.delivery import Delivery
 from tracklight.journal.folder import JournalFolder, JournalInfo, is_owned, list_journals, read_info
 from tracklight.journal.ledger import Ledger
 from tracklight.journal.reader import Reader, Tail
-from tracklight.journal.segment import list_segments
 from tracklight.journal.sender import Sender
+from tracklight.journal.survey import survey
 from tracklight.model.record import RunStart
 
 OpenClient = Callable[[str], Client]
@@ -57,7 +57,7 @@ def drain_journal(
     keep: bool = False,
     while_reachable: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
-    on_progress: Callable[[int], None] = lambda next_sequence: None,
+    on_progress: Callable[[int], None] = lambda _next_sequence: None,
 ) -> list[Drained]:
     """Send what a dead process's journal holds, end the runs it left open, and delete it.
 
@@ -95,7 +95,7 @@ def drain_leftovers(
     should_stop: Callable[[], bool],
     *,
     child_of: str | None = None,
-    on_error: Callable[[Path, TracklightError], None] = lambda path, error: None,
+    on_error: Callable[[Path, TracklightError], None] = lambda _path, _error: None,
 ) -> None:
     """Deliver every journal of the project whose process has ended, as far as its server answers.
 
@@ -105,25 +105,12 @@ def drain_leftovers(
         if should_stop():
             return
         try:
-            if is_owned(path) or is_finished(path):
+            if child_of is not None and read_info(path).parent != child_of:
                 continue
-            if child_of is None or read_info(path).parent == child_of:
+            if not is_owned(path) and not survey(path).is_finished:
                 drain_journal(path, open_client, should_stop=should_stop)
         except (TracklightError, OSError) as error:
             on_error(path, error if isinstance(error, TracklightError) else JournalError(str(error)))
-
-
-def is_finished(path: Path) -> bool:
-    """Tell whether a journal is only kept for what was refused."""
-    segments = list_segments(path)
-    if not segments:
-        return True
-    last = segments[-1]
-    reader = Reader(path, last.first_sequence)
-    while reader.read(10_000):
-        pass
-    cursors = [CursorFile(path, destination).load() for destination in read_info(path).destinations]
-    return all(cursor.next_sequence >= reader.next_sequence and not cursor.links for cursor in cursors)
 
 
 def _drain(

@@ -17,6 +17,7 @@ import os
 import secrets
 import shutil
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -111,8 +112,7 @@ class JournalFolder:
             OSError: a file cannot be deleted.
         """
         freed = 0
-        names = list_segments(self.path)
-        for name, following in zip(names, names[1:], strict=False):
+        for name, following in pairwise(list_segments(self.path)):
             if following.first_sequence > before_sequence:
                 break
             path = self.path / str(name)
@@ -153,7 +153,9 @@ def list_journals(journals: Path) -> list[Path]:
     """Return the folders of all journals under ``journals``, oldest first."""
     if not journals.is_dir():
         return []
-    return sorted(path for path in journals.iterdir() if not path.name.startswith(".") and (path / INFO_FILE).exists())
+    return sorted(
+        path for path in journals.iterdir() if not path.name.startswith(".") and (path / INFO_FILE).exists()
+    )
 
 
 def is_owned(path: Path) -> bool:
@@ -189,7 +191,8 @@ def write_private_file(path: Path, content: bytes) -> None:
 
 def _lock(path: Path) -> int:
     """Lock a file and return its descriptor: `flock` belongs to the open file, so a fork's child can close its
-    copy without freeing it, and the kernel frees it when the process dies."""
+    copy without freeing it, and the kernel frees it when the process dies.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

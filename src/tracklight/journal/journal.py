@@ -25,7 +25,7 @@ from tracklight.journal.frame import (
     padded,
 )
 from tracklight.journal.periodic import Periodic
-from tracklight.journal.segment import Segment, list_segments, sync_folder
+from tracklight.journal.segment import Segment, sync_folder
 from tracklight.model.record import Metrics, Record
 
 FsyncPolicy = Literal["interval", "always", "never"]
@@ -63,10 +63,10 @@ class Journal:
     def __init__(
         self,
         make_folder: Callable[[], JournalFolder],
-        limits: JournalLimits = JournalLimits(),  # noqa: B008 - frozen
+        limits: JournalLimits = JournalLimits(),
         *,
         preamble: Callable[[], Iterable[Record]] = tuple,
-        on_open: Callable[[JournalFolder], None] = lambda folder: None,
+        on_open: Callable[[JournalFolder], None] = lambda _folder: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare a journal; its folder is made by the first `append`.
@@ -197,9 +197,9 @@ class Journal:
     def _append_slowly(self, record: Record, payload: bytes) -> None:
         if self._closed:
             raise JournalClosedError("The journal is closed: log before the tracker is closed, not after.")
-        is_metric = isinstance(record, Metrics)
-        if is_metric and self.size_bytes >= self._limits.journal_bytes:
-            self.dropped_metrics += len(record.values)
+        points = len(record.values) if isinstance(record, Metrics) else 0
+        if points and self.size_bytes >= self._limits.journal_bytes:
+            self.dropped_metrics += points
             raise JournalFullError(
                 f"The journal holds {self.size_bytes:,} bytes that no server has taken yet and may hold "
                 f"{self._limits.journal_bytes:,}: metrics are refused until it drains. "
@@ -207,9 +207,11 @@ class Journal:
             )
         if self._fits(payload, self._room_end) or self._rotate(payload):
             self._write(payload)
-        elif is_metric:
-            self.dropped_metrics += len(record.values)
-            raise JournalFullError(f"No room on the disk ({self.disk_error}): metrics are refused until there is.")
+        elif points:
+            self.dropped_metrics += points
+            raise JournalFullError(
+                f"No room on the disk ({self.disk_error}): metrics are refused until there is."
+            )
         elif not self._backlog and self._segment and self._fits(payload, self._segment.size_bytes):
             self._write(payload)
         elif len(self._backlog) < BACKLOG_RECORDS:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-
-
 from tracklight.client.calls import Client
 from tracklight.errors import ConfigurationError
 from tracklight.events import EventLog
@@ -95,7 +93,10 @@ class Outbox:
             is_delivered = self._wait(deadline, leave_dead=True)
             with contextlib.suppress(OSError):
                 drain_leftovers(
-                    self._journals, self._open_client, lambda: time.monotonic() > deadline, child_of=folder.name
+                    self._journals,
+                    self._open_client,
+                    lambda: time.monotonic() > deadline,
+                    child_of=folder.name,
                 )
         self._stop()
         refused = sum(delivery.refused for delivery in self.deliveries)
@@ -179,6 +180,6 @@ class Outbox:
 def _step(delivery: Delivery) -> None:
     try:
         delivery.step()
-    except Exception:  # noqa: BLE001 - the delivery loop: a defect is logged, and the journal keeps what it holds
+    except Exception:
         log.error("delivery.defect", exc_info=True)
         time.sleep(1.0)

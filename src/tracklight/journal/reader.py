@@ -76,7 +76,11 @@ class Reader:
                 return None
         while True:
             is_written = self._segment.first_sequence == writing
-            data = self._read_from(self._segment, written if is_written else None) if self._segment in names else b""
+            data = (
+                self._read_from(self._segment, written if is_written else None)
+                if self._segment in names
+                else b""
+            )
             if next(scan_frames(data, 0, self._segment.salt), None) is not None:
                 base = self._offset
                 return (
@@ -107,6 +111,7 @@ def _segment_of(names: list[SegmentName], sequence: int) -> SegmentName | None:
 
 def _decode(frame: Frame) -> Record | None:
     try:
-        return decode_record(frame.payload)
+        record: Record = decode_record(frame.payload)
     except msgspec.MsgspecError:
         return None
+    return record

@@ -52,7 +52,9 @@ class Sender:
         if link is not None:
             return self._go_on(start, link)
         if start.creator is not None and self._is_alive(start.creator):
-            raise CreatorNotDoneError(f"Run {start.run_id} is created by journal {start.creator}: waiting for it.")
+            raise CreatorNotDoneError(
+                f"Run {start.run_id} is created by journal {start.creator}: waiting for it."
+            )
         tags = {**start.tags, TagKey.RUN_KEY: start.run_id, TagKey.WRITER: self._journal}
         tags.update(self._parent_tag(start, parent, experiment_id))
         request = m.CreateRun(

@@ -50,7 +50,9 @@ def spool_text(text: str, spool: Path, suffix: str) -> tuple[str, int]:
     try:
         write_private_file(spool / name, content)
     except OSError as error:
-        raise ArtifactError(f"A text of {len(content):,} bytes cannot be kept for upload: {error}.") from error
+        raise ArtifactError(
+            f"A text of {len(content):,} bytes cannot be kept for upload: {error}."
+        ) from error
     return name, len(content)
 
 

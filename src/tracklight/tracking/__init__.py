@@ -5,5 +5,4 @@ from tracklight.tracking.mlflow_tracker import MLflowTracker
 from tracklight.tracking.run import Run
 from tracklight.tracking.tracker import Tracker
 
-
 __all__ = ["Health", "MLflowTracker", "Run", "Tracker"]

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 REDACTED = "[redacted]"
 
 # A word of the name, at either end or between separators: db_password, API-KEY, hf.token; not tokenizer, tokens.
-SECRET_KEYS = (
+SECRET_KEY = (
     r"(?:^|[^a-z])(?:password|passwd|passphrase|pwd|secret|secrets|token|api[_-]?key|apikey|access[_-]?key"
-    r"|private[_-]?key|secret[_-]?key|credentials?|authorization|auth[_-]?token|bearer)(?:$|[^a-z])",
+    r"|private[_-]?key|secret[_-]?key|credentials?|authorization|auth[_-]?token|bearer)(?:$|[^a-z])"
 )
 SECRET_VALUES = (
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
@@ -42,7 +42,7 @@ class Redaction:
             re.error: one of them is not a regular expression.
         """
         self._is_on = is_on
-        self._keys = re.compile("|".join((*SECRET_KEYS, *(f"(?:{key})" for key in more_keys))), re.IGNORECASE)
+        self._keys = re.compile("|".join((SECRET_KEY, *(f"(?:{key})" for key in more_keys))), re.IGNORECASE)
         self._values = re.compile("|".join(SECRET_VALUES))
 
     def apply(self, key: str, value: str) -> str:

@@ -10,7 +10,13 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from tracklight.errors import ArtifactError, InvalidKeyError, InvalidValueError, JournalFullError, TracklightError
+from tracklight.errors import (
+    ArtifactError,
+    InvalidKeyError,
+    InvalidValueError,
+    JournalFullError,
+    TracklightError,
+)
 from tracklight.model.record import ArtifactFile, Metrics, Params, RunEnd, RunStart, Tags
 from tracklight.model.run import MlflowLimit, RunStatus, TagKey
 from tracklight.tracking.values import check_key, clean_text, flatten, metric_value, step_number
@@ -20,7 +26,6 @@ if TYPE_CHECKING:
 
 INVALID_VALUE_TAG = "tracklight.invalid."
 SHOWN_CHARACTERS = 200
-
 
 
 class Run:
@@ -58,7 +63,9 @@ class Run:
     def experiment_name(self) -> str:
         return self.start.experiment_name
 
-    def log_metric(self, key: str, value: Any, step: int | None = None, timestamp_ms: int | None = None) -> None:
+    def log_metric(
+        self, key: str, value: Any, step: int | None = None, timestamp_ms: int | None = None
+    ) -> None:
         """Log one point of a metric, now and at step 0 unless told.
 
         When this returns, the point survives a kill of the process. Takes numbers of Python, numpy and torch,
@@ -161,9 +168,7 @@ class Run:
         """Log every file in a folder, with the folders below it, as `log_artifact` does."""
         folder = Path(local_dir)
         try:
-            if not folder.is_dir():
-                raise ArtifactError(f"{folder} is not a folder: name one, or log a file with log_artifact.")
-            files = sorted(path for path in folder.rglob("*") if path.is_file())
+            files = _files_below(folder)
             for path in files:
                 self._spool(path, PurePosixPath(artifact_path or "") / path.relative_to(folder).as_posix())
             self._tell("artifacts", path=str(folder), files=len(files))
@@ -277,7 +282,15 @@ def status_of(error: BaseException | None) -> RunStatus:
             return RunStatus.FAILED
 
 
+def _files_below(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise ArtifactError(f"{folder} is not a folder: name one, or log a file with log_artifact.")
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
 def _artifact_path(path: PurePosixPath) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts or not path.parts:
-        raise InvalidValueError(f"The artifact path {str(path)!r} is absolute or has '..': name one below the run.")
+        raise InvalidValueError(
+            f"The artifact path {str(path)!r} is absolute or has '..': name one below the run."
+        )
     return path

@@ -29,7 +29,7 @@ class SystemMetrics:
         self._steps = itertools.count()
         self._thread: Periodic | None = None
         try:
-            import psutil
+            import psutil  # noqa: PLC0415 - an optional dependency
         except ImportError:
             log.warning("system_metrics.unavailable", hint="pip install 'tracklight[system]'")
             return
@@ -74,7 +74,7 @@ class SystemMetrics:
 
 
 def _read_gpus() -> Iterator[tuple[str, float]]:
-    import pynvml
+    import pynvml  # noqa: PLC0415 - an optional dependency
 
     try:
         pynvml.nvmlInit()

@@ -13,11 +13,8 @@ from typing import Any
 
 from tracklight.client.calls import Client
 from tracklight.errors import (
-    ConfigurationError,
-    InvalidValueError,
     JournalFullError,
     NoActiveRunError,
-    RunNotFoundError,
     TracklightError,
 )
 from tracklight.events import EventLog
@@ -27,7 +24,7 @@ from tracklight.journal.outbox import Outbox
 from tracklight.journal.sender import find_run
 from tracklight.journal.spool import spool_file, spool_text
 from tracklight.model.record import Record, RunStart
-from tracklight.model.run import RunStatus, TagKey
+from tracklight.model.run import RunStatus
 from tracklight.settings import Settings
 from tracklight.tracking import process_end
 from tracklight.tracking.destinations import Destinations
@@ -64,7 +61,9 @@ class Tracker:
         self.redaction = Redaction(self.settings.redact_keys, is_on=self.settings.redact)
         self.mistakes = 0
         self._dropped = 0
-        self._destinations = Destinations(self.settings, (self.settings.tracking_uri, *self.settings.mirror_uris))
+        self._destinations = Destinations(
+            self.settings, (self.settings.tracking_uri, *self.settings.mirror_uris)
+        )
         self._current: ContextVar[Run | None] = ContextVar(f"tracklight-run-{id(self):x}", default=None)
         self._open: dict[str, Run] = {}
         self._system_metrics: SystemMetrics | None = None
@@ -137,7 +136,9 @@ class Tracker:
         except (TracklightError, OSError) as error:
             self.mistake("mlflow_run_start_failed", error, run_id=run.run_id)
         self._open[run.run_id] = run
-        self.events.info("mlflow_run_started", run_id=run.run_id, run_name=run.name, experiment=self.experiment_name)
+        self.events.info(
+            "mlflow_run_started", run_id=run.run_id, run_name=run.name, experiment=self.experiment_name
+        )
         if tags:
             run.set_tags(tags)
         if self.settings.system_metrics:
@@ -285,4 +286,6 @@ class Tracker:
 
     def _watch_system(self) -> None:
         if self._system_metrics is None:
-            self._system_metrics = SystemMetrics(self.open_runs, self.settings.system_metrics_interval_seconds)
+            self._system_metrics = SystemMetrics(
+                self.open_runs, self.settings.system_metrics_interval_seconds
+            )

@@ -29,7 +29,9 @@ def metric_value(value: object) -> float:
         try:
             value = value.item()
         except (ValueError, RuntimeError, TypeError) as error:
-            raise InvalidValueError(f"A metric is one number; this {type(value).__name__} is not: {error}.") from error
+            raise InvalidValueError(
+                f"A metric is one number; this {type(value).__name__} is not: {error}."
+            ) from error
     if isinstance(value, (int, float, Decimal, Fraction)):
         try:
             return float(value)

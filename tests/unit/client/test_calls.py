@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler
@@ -210,3 +211,24 @@ def test_one_connection_serves_many_calls(client: Client, server: MisbehavingSer
     for _ in range(5):
         client.call(SET_TAG, SetTag("r", "k", "v"))
     assert len(ports) == 1
+
+
+def test_a_forked_child_opens_a_connection_of_its_own(client: Client, server: MisbehavingServer) -> None:
+    server.answers(200)
+    ports = []
+    answer = server.behave
+
+    def behave(handler: BaseHTTPRequestHandler) -> None:
+        ports.append(handler.client_address[1])
+        answer(handler)
+
+    server.behave = behave
+    client.call(SET_TAG, SetTag("r", "k", "v"))
+    child = os.fork()
+    if child == 0:
+        client.call(SET_TAG, SetTag("r", "k", "v"))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    client.call(SET_TAG, SetTag("r", "k", "v"))
+    parent_port, child_port, parent_port_again = ports
+    assert parent_port == parent_port_again != child_port

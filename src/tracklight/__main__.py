@@ -1,0 +1,5 @@
+"""``python -m tracklight`` is the command ``tracklight``."""
+
+from tracklight.cli.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""The command ``tracklight``: one short file for each group of commands."""
