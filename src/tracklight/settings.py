@@ -103,7 +103,7 @@ class Settings(BaseSettings):
 
 
 def find_project(start: Path) -> Path:
-    """Return the nearest folder at or above ``start`` that has ``.tracklight`` or a file of settings, else ``start``."""
+    """Return the nearest folder at or above ``start`` with ``.tracklight`` or a file of settings, else ``start``."""
     for folder in (start.absolute(), *start.absolute().parents):
         if (
             (folder / FOLDER).is_dir()

@@ -97,7 +97,7 @@ def test_an_empty_file_and_a_second_upload_replace_the_artifact(
 
 
 def test_a_missing_artifact_leaves_no_file_behind(client: Client, run: RunHeader, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="nothing.txt"):
+    with pytest.raises(Exception, match=r"nothing\.txt"):
         download(client, run.artifact_uri, "nothing.txt", tmp_path / "target")
     assert list(tmp_path.iterdir()) == []
 

@@ -87,7 +87,8 @@ def _list_by_proxy(client: Client, artifact_uri: str, path: PurePosixPath) -> tu
         found = decode(answer.body, FilesAnswer)
     except msgspec.MsgspecError as error:
         raise ServerUnreachableError(
-            f"The list of artifacts under {without_user(artifact_uri)} is not MLflow's: {error}. Check the server's address."
+            f"The list of artifacts under {without_user(artifact_uri)} is not MLflow's: {error}. "
+            "Check the server's address."
         ) from error
     return tuple(
         FileInfo(str(path / PurePosixPath(file.path).name), file.is_dir, file.size_bytes)
@@ -104,8 +105,8 @@ def _proxy_of(client: Client, artifact_uri: str) -> Iterator[tuple[Client, str]]
     parts = urlsplit(artifact_uri)
     if not isinstance(client.transport, HttpTransport):
         raise ArtifactError(
-            f"The artifacts are behind a server ({without_user(artifact_uri)}), and {client.address} is a database. Give the "
-            "address of that server as the tracking URI."
+            f"The artifacts are behind a server ({without_user(artifact_uri)}), and {client.address} is a "
+            "database. Give the address of that server as the tracking URI."
         )
     if parts.scheme == "mlflow-artifacts":
         root_path = f"{PROXY_PATH}/{quote(unquote(parts.path).strip('/'))}".rstrip("/")
@@ -159,7 +160,9 @@ def _upload_by_mlflow(artifact_uri: str, path: PurePosixPath, source: Path) -> N
 
 def _repository(artifact_uri: str) -> ArtifactRepository:
     # MLflow takes seconds to import, and only artifacts outside of folders and MLflow's own proxy need it.
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.artifact_repository_registry import (  # noqa: PLC0415
+        get_artifact_repository,
+    )
 
     return get_artifact_repository(artifact_uri)
 

@@ -65,7 +65,8 @@ class HttpTransport:
         content_type: str | None = None,
         sink: BinaryIO | None = None,
     ) -> Answer:
-        import httpx2  # 0.15 s that the first call pays, on the delivery thread, instead of `import tracklight`
+        # 0.15 s that the first call pays, on the delivery thread, instead of `import tracklight`
+        import httpx2  # noqa: PLC0415
 
         headers = {"content-type": content_type} if content_type else {}
         url = self._address + path
@@ -81,8 +82,8 @@ class HttpTransport:
                     content = response.read()
         except httpx2.TimeoutException as error:
             raise ServerUnreachableError(
-                f"{method} {path} on {self._address} got no answer in time ({type(error).__name__}; connecting may take "
-                f"{self._connect_timeout_seconds} s, each read {self._read_timeout_seconds} s). "
+                f"{method} {path} on {self._address} got no answer in time ({type(error).__name__}; connecting "
+                f"may take {self._connect_timeout_seconds} s, each read {self._read_timeout_seconds} s). "
                 "Check that the server is up, or allow more time."
             ) from error
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as error:
@@ -106,7 +107,7 @@ class HttpTransport:
                 self._http.close()
 
     def _open(self) -> httpx2.Client:
-        import httpx2
+        import httpx2  # noqa: PLC0415
 
         with self._opening:
             if self._process_id != os.getpid():

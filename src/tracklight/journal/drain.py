@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracklight.client.calls import Client
-from tracklight.errors import JournalError, TracklightError
 from tracklight.journal.cursor import CursorFile
 from tracklight.journal.delivery import Delivery
-from tracklight.journal.folder import JournalFolder, JournalInfo, is_owned, list_journals, read_info
+from tracklight.journal.folder import JournalFolder, JournalInfo, is_owned
 from tracklight.journal.ledger import Ledger
 from tracklight.journal.reader import Reader, Tail
 from tracklight.journal.sender import Sender
-from tracklight.journal.survey import survey
 from tracklight.model.record import RunStart
 
 OpenClient = Callable[[str], Client]
@@ -87,30 +85,6 @@ def drain_journal(
         return results
     finally:
         folder.release()
-
-
-def drain_leftovers(
-    journals: Path,
-    open_client: OpenClient,
-    should_stop: Callable[[], bool],
-    *,
-    child_of: str | None = None,
-    on_error: Callable[[Path, TracklightError], None] = lambda _path, _error: None,
-) -> None:
-    """Deliver every journal of the project whose process has ended, as far as its server answers.
-
-    ``child_of`` limits it to the journals of processes that were forked from the owner of that one.
-    """
-    for path in list_journals(journals):
-        if should_stop():
-            return
-        try:
-            if child_of is not None and read_info(path).parent != child_of:
-                continue
-            if not is_owned(path) and not survey(path).is_finished:
-                drain_journal(path, open_client, should_stop=should_stop)
-        except (TracklightError, OSError) as error:
-            on_error(path, error if isinstance(error, TracklightError) else JournalError(str(error)))
 
 
 def _drain(

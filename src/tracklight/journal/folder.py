@@ -190,8 +190,10 @@ def write_private_file(path: Path, content: bytes) -> None:
 
 
 def _lock(path: Path) -> int:
-    """Lock a file and return its descriptor: `flock` belongs to the open file, so a fork's child can close its
-    copy without freeing it, and the kernel frees it when the process dies.
+    """Lock a file and return its descriptor.
+
+    `flock` belongs to the open file: a fork's child can close its copy without freeing it, and the kernel frees
+    it when the process dies.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -81,12 +81,17 @@ class Journal:
         self._monotonic = monotonic
         self.dropped_metrics = 0
         self.disk_error: OSError | None = None
+        self._accepted_before = 0
         self.restart_after_fork()
 
     def restart_after_fork(self) -> None:
         """Leave the folder to the parent process; the next `append` makes a new one."""
         self._lock = threading.RLock()
         self._sync_lock = threading.Lock()
+        self._closed = False
+        self._reset()
+
+    def _reset(self) -> None:
         self._segment: Segment | None = None
         self._salt = 0
         self._offset = 0
@@ -100,13 +105,17 @@ class Journal:
         self._synced = (0, 0)
         self._sync_thread: Periodic | None = None
         self._has_begun = False
-        self._closed = False
         self.folder: JournalFolder | None = None
 
     @property
     def next_sequence(self) -> int:
         """The number that the next record gets; all smaller ones are in the journal."""
         return self._next_sequence
+
+    @property
+    def accepted(self) -> int:
+        """How many records were appended in the life of this object."""
+        return self._accepted_before + self._next_sequence - 1
 
     @property
     def size_bytes(self) -> int:
@@ -193,6 +202,24 @@ class Journal:
                 self._segment.seal(self._offset)
                 self._segment.close()
                 self._segment = None
+
+    def detach(self, acknowledged: int) -> JournalFolder | None:
+        """Give up the folder when all its records are below ``acknowledged``; the next `append` makes a new one.
+
+        Returns the folder, which is the caller's now, or None where there is none or something was appended.
+        """
+        with self._sync_lock, self._lock:
+            if self._closed or self._next_sequence > acknowledged or self._backlog:
+                return None
+            if self._sync_thread is not None:
+                self._sync_thread.stop()
+            for segment in [segment for segment, _ in self._sealed] + [self._segment]:
+                if segment is not None:
+                    segment.close()
+            folder = self.folder
+            self._accepted_before += self._next_sequence - 1
+            self._reset()
+            return folder
 
     def _append_slowly(self, record: Record, payload: bytes) -> None:
         if self._closed:

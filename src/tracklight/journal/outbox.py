@@ -1,4 +1,4 @@
-"""A tracker's way out: one journal, a delivery to each destination, and the journals of dead processes."""
+"""A tracker's way out: its journal, the deliveries, and what dead processes of the project left behind."""
 
 from __future__ import annotations
 
@@ -7,31 +7,40 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
-from tracklight.client.calls import Client
-from tracklight.errors import ConfigurationError
-from tracklight.events import EventLog
-from tracklight.journal.delivery import Delivery
-from tracklight.journal.drain import OpenClient, drain_leftovers, make_delivery
+from tracklight.errors import TracklightError
+from tracklight.journal.deliveries import Deliveries
+from tracklight.journal.drain import OpenClient
 from tracklight.journal.folder import JournalFolder, JournalInfo
 from tracklight.journal.journal import Journal, JournalLimits
-from tracklight.journal.ledger import Ledger
+from tracklight.journal.leftovers import Leftovers
 from tracklight.journal.periodic import Periodic
 from tracklight.model.record import Record
 
-log = EventLog("tracklight.journal")
+HOUSEKEEPING_SECONDS = 5.0
 
-LEFTOVERS_INTERVAL_SECONDS = 15.0
-WAIT_SLICE_SECONDS = 0.05
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What an outbox has done in its life; see `tracking.health.Health`."""
+
+    accepted: int
+    delivered: int
+    refused: int
+    damaged: int
+    waiting: int
+    oldest_age_seconds: float
+    last_error: str | None
 
 
 class Outbox:
     """Takes records, and brings them to every destination in the background.
 
-    Everything starts with the first record: the folder, a thread for each destination, and one that delivers
-    what dead processes of the same project left behind.
+    Everything starts with the first record: the folder, a thread for each destination, one that writes to the
+    disk and one for housekeeping. When no run is open and all is delivered, all of it is given back, until
+    the next record.
     """
 
     def __init__(
@@ -40,25 +49,29 @@ class Outbox:
         make_info: Callable[[str | None], JournalInfo],
         open_client: OpenClient,
         limits: JournalLimits,
+        *,
         preamble: Callable[[str | None], Iterable[Record]],
+        is_idle: Callable[[], bool],
     ) -> None:
         """``make_info`` and ``preamble`` are given the parent process's journal after a fork, else None."""
         self._journals = journals
         self._make_info = make_info
         self._open_client = open_client
+        self._is_idle = is_idle
         self._parent: str | None = None
+        self._refused_before = 0
+        self._damaged_before = 0
         self.journal = Journal(
             self._make_folder, limits, preamble=lambda: preamble(self._parent), on_open=self._start
         )
         self.append = self.journal.append
-        self._start_afresh()
+        self._forget_threads()
 
-    def _start_afresh(self) -> None:
+    def _forget_threads(self) -> None:
+        self._deliveries: Deliveries | None = None
+        self._housekeeping: Periodic | None = None
+        self._leftovers = Leftovers(self._journals, self._open_client)
         self._stopping = threading.Event()
-        self._clients: list[Client] = []
-        self.deliveries: list[Delivery] = []
-        self._threads: list[Periodic] = []
-        self.configuration_error: ConfigurationError | None = None
         self._is_closed = False
 
     def restart_after_fork(self) -> None:
@@ -68,7 +81,23 @@ class Outbox:
             self._parent = folder.name
             folder.release()
         self.journal.restart_after_fork()
-        self._start_afresh()
+        self._forget_threads()
+
+    def totals(self) -> Totals:
+        """Count what was accepted, delivered and refused."""
+        deliveries, journal = self._deliveries, self.journal
+        unacknowledged = journal.next_sequence - deliveries.acknowledged if deliveries else 0
+        waiting = min(unacknowledged, journal.next_sequence - 1)
+        disk_error = str(journal.disk_error) if journal.disk_error else None
+        return Totals(
+            accepted=journal.accepted,
+            delivered=journal.accepted - waiting,
+            refused=self._refused_before + (deliveries.refused if deliveries else 0),
+            damaged=self._damaged_before + (deliveries.damaged if deliveries else 0),
+            waiting=waiting + journal.backlog,
+            oldest_age_seconds=deliveries.oldest_age_seconds() if deliveries else 0.0,
+            last_error=disk_error or (deliveries.last_error if deliveries else None),
+        )
 
     def flush(self, timeout_seconds: float) -> bool:
         """Wait until every destination has taken, or refused, what was appended so far."""
@@ -86,100 +115,71 @@ class Outbox:
         deadline = time.monotonic() + timeout_seconds
         is_delivered = self._wait(deadline, leave_dead=True)
         self.journal.close()
-        folder = self.journal.folder
-        if folder is None:
-            return not self.journal.next_sequence > 1
+        self._stopping.set()
+        if self._housekeeping is not None:
+            self._housekeeping.stop()
+        deliveries = self._deliveries
+        if deliveries is None:
+            return is_delivered
+        is_delivered = is_delivered and self._wait(deadline, leave_dead=True)  # what came while we closed
         if is_delivered:
-            is_delivered = self._wait(deadline, leave_dead=True)
-            with contextlib.suppress(OSError):
-                drain_leftovers(
-                    self._journals,
-                    self._open_client,
-                    lambda: time.monotonic() > deadline,
-                    child_of=folder.name,
-                )
-        self._stop()
-        refused = sum(delivery.refused for delivery in self.deliveries)
-        if is_delivered and not refused:
-            folder.remove()
-        else:
-            folder.release()
-            self._say_what_is_left(folder, refused)
+            with contextlib.suppress(OSError, TracklightError):
+                self._leftovers.deliver_children(deliveries.folder.name, lambda: time.monotonic() > deadline)
+        deliveries.stop()
+        self._give_back(deliveries, is_delivered=is_delivered)
         return is_delivered
 
     def _make_folder(self) -> JournalFolder:
         return JournalFolder.create(self._journals, self._make_info(self._parent))
 
     def _start(self, folder: JournalFolder) -> None:
-        ledger = Ledger(folder.spool, self.journal.forget)
-        for destination in folder.info.destinations:
-            try:
-                client = self._open_client(destination)
-            except ConfigurationError as error:
-                self.configuration_error = error
-                ledger.join(destination, 0)
-                log.error("delivery.misconfigured", destination=destination, error=str(error))
-                continue
-            self._clients.append(client)
-            self.deliveries.append(make_delivery(folder, destination, client, ledger, self.journal.tail))
+        self._deliveries = Deliveries(folder, self.journal, self._open_client)
         with contextlib.suppress(RuntimeError):  # no thread starts while the interpreter shuts down
-            for delivery in self.deliveries:
-                self._threads.append(Periodic("tracklight-delivery", partial(_step, delivery), 0.0))
-            self._threads.append(
-                Periodic("tracklight-leftovers", self._drain_leftovers, LEFTOVERS_INTERVAL_SECONDS)
-            )
-
-    def _drain_leftovers(self) -> None:
-        drain_leftovers(
-            self._journals,
-            self._open_client,
-            self._stopping.is_set,
-            on_error=lambda path, error: log.warning("leftover.failed", journal=path.name, error=str(error)),
-        )
+            self._housekeeping = Periodic("tracklight-housekeeping", self._keep_house, HOUSEKEEPING_SECONDS)
 
     def _wait(self, deadline: float, *, leave_dead: bool) -> bool:
-        sequence = self.journal.next_sequence
-        for delivery in self.deliveries:
-            delivery.wake()
-            while not delivery.wait_for(sequence, WAIT_SLICE_SECONDS):
-                is_dead = delivery.is_reachable is False and not delivery.was_reached
-                if time.monotonic() > deadline or (leave_dead and is_dead):
-                    return False
-        return self.configuration_error is None and not self.journal.backlog
+        deliveries = self._deliveries
+        if deliveries is None:
+            return self.journal.backlog == 0
+        is_delivered = deliveries.wait_for(self.journal.next_sequence, deadline, leave_dead=leave_dead)
+        return is_delivered and self.journal.backlog == 0
 
-    def _stop(self) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.stop()
-        for delivery in self.deliveries:
-            delivery.wake()
-            delivery.stop()
-        for thread in self._threads:
-            thread.join(1.0)
-        for client in self._clients:
-            client.close()
+    def _keep_house(self) -> None:
+        self._leftovers.deliver(self._stopping.is_set)
+        deliveries, housekeeping = self._deliveries, self._housekeeping
+        if deliveries is None or self._stopping.is_set() or not self._is_idle():
+            return
+        if self.journal.detach(deliveries.acknowledged) is not None:
+            self._rest(deliveries, housekeeping)
 
-    def _say_what_is_left(self, folder: JournalFolder, refused: int) -> None:
-        lowest = min((delivery.next_sequence for delivery in self.deliveries), default=1)
-        waiting = self.journal.next_sequence - lowest
-        if waiting:
-            reason = next((d.last_error for d in self.deliveries if d.last_error), self.configuration_error)
+    def _rest(self, deliveries: Deliveries, housekeeping: Periodic | None) -> None:
+        """Give back threads and folder: nothing is open and nothing waits. A record may have come since."""
+        if self._deliveries is deliveries:
+            self._deliveries = None
+        if housekeeping is not None:
+            housekeeping.stop()
+        self._refused_before += deliveries.refused
+        self._damaged_before += deliveries.damaged
+        deliveries.stop()
+        self._give_back(deliveries, is_delivered=True)
+
+    def _give_back(self, deliveries: Deliveries, *, is_delivered: bool) -> None:
+        folder = deliveries.folder
+        if is_delivered and not deliveries.refused:
+            folder.remove()
+            return
+        folder.release()
+        waiting = self.journal.next_sequence - max(deliveries.acknowledged, 1)
+        if not is_delivered and waiting:
             print(
-                f"tracklight: {waiting:,} records are not delivered ({reason or 'no time was left'}). "
+                f"tracklight: {waiting:,} records are not delivered "
+                f"({deliveries.last_error or 'there was no time'}). "
                 f"They are kept; send them with: tracklight sync {folder.path.parent.parent}",
                 file=sys.stderr,
             )
-        if refused:
+        if deliveries.refused:
             print(
-                f"tracklight: the server refused {refused:,} values. "
+                f"tracklight: the server refused {deliveries.refused:,} values. "
                 f"See why with: tracklight journal show {folder.path}",
                 file=sys.stderr,
             )
-
-
-def _step(delivery: Delivery) -> None:
-    try:
-        delivery.step()
-    except Exception:
-        log.error("delivery.defect", exc_info=True)
-        time.sleep(1.0)

@@ -74,6 +74,21 @@ def read_entries(path: Path) -> Iterator[Entry]:
     return _read_all(Reader(path, _first_sequence(path)))
 
 
+def is_finished(path: Path) -> bool:
+    """Tell whether all destinations have taken or refused what is in a journal. Reads only its newest segment.
+
+    Raises:
+        JournalError: there is no journal.
+        OSError: a file cannot be read.
+    """
+    segments = list_segments(path)
+    reader = Reader(path, segments[-1].first_sequence if segments else 1)
+    for _ in _read_all(reader):
+        pass
+    cursors = (CursorFile(path, destination).load() for destination in read_info(path).destinations)
+    return all(cursor.next_sequence >= reader.next_sequence and not cursor.links for cursor in cursors)
+
+
 def find_journals(place: Path) -> list[Path]:
     """Return the journals that a person means by a path: a project, its ``.tracklight``, or one journal."""
     for journals in (place / ".tracklight" / "journals", place / "journals", place):

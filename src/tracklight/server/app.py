@@ -98,7 +98,7 @@ class App:
         else:
             await self._hand_on(scope, receive, send)
 
-    async def _hand_on(self, scope: Event, receive: Receive, send: Send) -> None:
+    async def _hand_on(self, scope: Event, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Everything that is not in the table. This is where MLflow's own application will be called."""
         message = (
             f"{scope['method']} {scope['path']} is not served here. MLflow's own server serves it on the same "
@@ -112,7 +112,7 @@ class App:
         with self._starting:
             if self._answers is None:
                 # Imports MLflow's store, which takes seconds: not before somebody asks.
-                from tracklight.server.answers import Answers
+                from tracklight.server.answers import Answers  # noqa: PLC0415
 
                 self._answers = Answers(self._settings)
             return self._answers

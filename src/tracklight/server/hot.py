@@ -118,7 +118,7 @@ def delete_run(store: SqlAlchemyStore, request: pb.DeleteRun) -> Message:
 def search_runs(store: SqlAlchemyStore, request: pb.SearchRuns) -> Message:
     view_type = ViewType.ACTIVE_ONLY
     if request.HasField("run_view_type"):
-        view_type = ViewType.from_proto(request.run_view_type)  # type: ignore[arg-type]
+        view_type = ViewType.from_proto(request.run_view_type)
     found = store.search_runs(
         experiment_ids=list(request.experiment_ids),
         filter_string=request.filter,

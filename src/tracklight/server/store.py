@@ -102,7 +102,7 @@ def mlflow_kept_quiet() -> Iterator[None]:
         _answering.reset(token)
 
 
-def _is_wanted(record: logging.LogRecord) -> bool:
+def _is_wanted(_record: logging.LogRecord) -> bool:
     return not _answering.get()
 
 

@@ -16,7 +16,7 @@ SECRET_KEY = (
     r"(?:^|[^a-z])(?:password|passwd|passphrase|pwd|secret|secrets|token|api[_-]?key|apikey|access[_-]?key"
     r"|private[_-]?key|secret[_-]?key|credentials?|authorization|auth[_-]?token|bearer)(?:$|[^a-z])"
 )
-SECRET_VALUES = (
+LOOKS_OF_SECRETS = (
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",  # AWS access key
     r"\bgh[pousr]_[A-Za-z0-9]{36,}\b",  # GitHub
@@ -42,8 +42,8 @@ class Redaction:
             re.error: one of them is not a regular expression.
         """
         self._is_on = is_on
-        self._keys = re.compile("|".join((SECRET_KEY, *(f"(?:{key})" for key in more_keys))), re.IGNORECASE)
-        self._values = re.compile("|".join(SECRET_VALUES))
+        self._keys = re.compile("|".join((NAMES_OF_SECRETS, *(f"(?:{key})" for key in more_keys))), re.IGNORECASE)
+        self._values = re.compile("|".join(LOOKS_OF_SECRETS))
 
     def apply(self, key: str, value: str) -> str:
         """Return the value, or what may be shown of it."""

@@ -78,7 +78,8 @@ class Tracker:
                 self.settings.fsync,
                 self.settings.fsync_interval_seconds,
             ),
-            self._inherited_starts,
+            preamble=self._inherited_starts,
+            is_idle=lambda: not self._open,
         )
         self.append = self._outbox.append
         """Write a record to the journal; see `Journal.append`."""
@@ -185,24 +186,17 @@ class Tracker:
 
     def health(self) -> Health:
         """Tell what was accepted, delivered, refused and dropped, and what waits."""
-        deliveries = self._outbox.deliveries
-        accepted = self._outbox.journal.next_sequence - 1
-        delivered = min((delivery.next_sequence - 1 for delivery in deliveries), default=0)
-        problems = (
-            self._outbox.configuration_error,
-            self._outbox.journal.disk_error,
-            *(delivery.last_error for delivery in deliveries),
-        )
+        totals = self._outbox.totals()
         return Health(
-            accepted=accepted,
-            delivered=delivered,
-            refused=sum(delivery.refused for delivery in deliveries),
+            accepted=totals.accepted,
+            delivered=totals.delivered,
+            refused=totals.refused,
             dropped=self._dropped,
-            damaged=sum(delivery.damaged for delivery in deliveries),
+            damaged=totals.damaged,
             mistakes=self.mistakes,
-            waiting=accepted - delivered + self._outbox.journal.backlog,
-            oldest_age_seconds=max((delivery.oldest_age_seconds() for delivery in deliveries), default=0.0),
-            last_error=next((str(problem) for problem in problems if problem is not None), None),
+            waiting=totals.waiting,
+            oldest_age_seconds=totals.oldest_age_seconds,
+            last_error=totals.last_error,
         )
 
     def enter(self, run: Run) -> Run | None:

@@ -6,10 +6,10 @@ import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from misbehaving_server import MisbehavingServer, misbehaving_server
 
 from tracklight.client import Client, connect
 from tracklight.client.artifacts import download, list_artifacts, upload
@@ -19,6 +19,9 @@ from tracklight.errors import (
     ServerError,
     ServerUnreachableError,
 )
+
+if TYPE_CHECKING:
+    from conftest import MisbehavingServer
 
 ESCAPES = [
     "",
@@ -66,7 +69,7 @@ def everything_below(folder: Path) -> set[str]:
     "as_uri", [str, lambda root: f"file://{quote(str(root))}", lambda root: f"file:{root}"]
 )
 @pytest.mark.parametrize("path", ["a.txt", "deep/er/b c.txt", "ü/100%.txt", "..hidden", "a:b"])
-def test_an_artifact_comes_back_whole(
+def test_an_artifact_comes_back_whole(  # noqa: PLR0917
     local: Client, root: Path, source: Path, tmp_path: Path, path: str, as_uri: object
 ) -> None:
     uri = as_uri(root)  # type: ignore[operator]
@@ -130,7 +133,7 @@ def test_a_root_that_is_itself_a_link_is_fine(
 
 
 def test_a_missing_source_is_refused_for_good(local: Client, root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match="gone.bin"):
+    with pytest.raises(ArtifactError, match=r"gone\.bin"):
         upload(local, str(root), "a.txt", tmp_path / "gone.bin")
     assert not root.exists()
 
@@ -183,18 +186,16 @@ def test_an_upload_behind_a_server_is_streamed_with_its_length(
 
 @pytest.mark.parametrize("scheme", ["mlflow-artifacts", "http"])
 def test_credentials_do_not_go_to_another_artifact_server(
-    server: MisbehavingServer, source: Path, scheme: str
+    server: MisbehavingServer, other_server: MisbehavingServer, source: Path, scheme: str
 ) -> None:
     base = "/api/2.0/mlflow-artifacts/artifacts" if scheme == "http" else ""
-    with misbehaving_server() as other:
-        other.answers(200)
-        server.answers(200)
-        client = connect(server.address, username="ann", password="c4n4ry")
-        upload(client, f"{scheme}://{other.address.removeprefix('http://')}{base}/1/a", "x.txt", source)
-        upload(client, f"{scheme}://{server.address.removeprefix('http://')}{base}/1/a", "x.txt", source)
-        client.close()
-    assert [asked.path for asked in other.asked] == [asked.path for asked in server.asked]
-    assert "authorization" not in other.asked[0].headers
+    client = connect(server.address, username="ann", password="c4n4ry")
+    for each in (server, other_server):
+        each.answers(200)
+        upload(client, f"{scheme}://{each.address.removeprefix('http://')}{base}/1/a", "x.txt", source)
+    client.close()
+    assert [asked.path for asked in other_server.asked] == [asked.path for asked in server.asked]
+    assert "authorization" not in other_server.asked[0].headers
     assert "authorization" in server.asked[0].headers
 
 
@@ -208,7 +209,7 @@ def test_credentials_do_not_go_to_another_artifact_server(
         (400, '{"error_code":"INVALID_PARAMETER_VALUE","message":"Invalid path"}', ArtifactError),
     ],
 )
-def test_an_upload_is_tried_again_only_where_that_can_help(
+def test_an_upload_is_tried_again_only_where_that_can_help(  # noqa: PLR0917
     server: MisbehavingServer, client: Client, source: Path, status: int, body: str, error: type[Exception]
 ) -> None:
     server.answers(status, body)

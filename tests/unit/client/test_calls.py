@@ -7,9 +7,9 @@ import os
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING
 
 import pytest
-from misbehaving_server import MisbehavingServer
 
 from tracklight.client import Client
 from tracklight.client.http import HttpTransport
@@ -22,6 +22,9 @@ from tracklight.errors import (
 )
 from tracklight.wire.endpoints import GET_RUN, LOG_BATCH, SET_TAG
 from tracklight.wire.messages import Empty, GetRun, LogBatch, SetTag
+
+if TYPE_CHECKING:
+    from conftest import MisbehavingServer
 
 PAGE = "<html><head><title>Log in</title></head><body>Company proxy</body></html>"
 

@@ -79,5 +79,5 @@ def test_connecting_imports_nothing_heavy() -> None:
 
 def test_an_application_that_is_not_there_is_a_matter_of_configuration() -> None:
     client = connect("sqlite:///m.db", app_factory_name="tracklight.nothing:create")
-    with pytest.raises(ConfigurationError, match="tracklight.nothing:create"):
+    with pytest.raises(ConfigurationError, match=r"tracklight\.nothing:create"):
         client.call(GET_RUN, GetRun("r"))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import logging
+from typing import TYPE_CHECKING
 
 import pytest
-from misbehaving_server import MisbehavingServer
 
 from tracklight.client import connect
 from tracklight.errors import ConfigurationError, TracklightError
 from tracklight.wire.endpoints import SET_TAG
 from tracklight.wire.messages import SetTag
+
+if TYPE_CHECKING:
+    from conftest import MisbehavingServer
 
 SECRET = "c4n4ry/secret"
 

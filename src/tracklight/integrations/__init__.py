@@ -1,0 +1,1 @@
+"""Tracklight inside other programs; one file each, imported only by who uses it."""
