@@ -12,7 +12,7 @@ from collections.abc import Iterable
 REDACTED = "[redacted]"
 
 # A word of the name, at either end or between separators: db_password, API-KEY, hf.token; not tokenizer, tokens.
-SECRET_KEY = (
+NAMES_OF_SECRETS = (
     r"(?:^|[^a-z])(?:password|passwd|passphrase|pwd|secret|secrets|token|api[_-]?key|apikey|access[_-]?key"
     r"|private[_-]?key|secret[_-]?key|credentials?|authorization|auth[_-]?token|bearer)(?:$|[^a-z])"
 )
