@@ -40,10 +40,9 @@ def draw_bars(title: str, scale: str, bars: Sequence[Bar]) -> str:
     ]
     for power in range(first, last + 1):
         x = across(10.0**power)
+        label = f"{10**power:,}" if power >= 0 else f"{10.0**power:g}"
         parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{bottom}" stroke="{GRID}"/>')
-        parts.append(
-            f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle" fill="{LINE}">{10.0**power:g}</text>'
-        )
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle" fill="{LINE}">{label}</text>')
     for number, bar in enumerate(bars):
         parts += draw_bar(bar, TOP + ROW_HEIGHT * number, across(bar.value), across(bar.high or bar.value))
     return "\n".join([*parts, "</svg>\n"])

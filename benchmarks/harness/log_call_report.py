@@ -104,10 +104,11 @@ def failure_grid(measurement: Measurement) -> Grid:
     return Grid("Not measured", ("side", "why"), rows)
 
 
-def find_keepers(crashes: Sequence[Crash]) -> set[str]:
-    """The sides that have kept every point in every crash of their process."""
-    sides = {crash.side for crash in crashes}
-    return sides - {crash.side for crash in crashes if not crash.with_helpers and crash.kept < crash.logged}
+def find_keepers(crashes: Sequence[Crash]) -> set[tuple[str, str]]:
+    """The sides and states of the server in which every crash of the process has kept every point."""
+    alone = [crash for crash in crashes if not crash.with_helpers]
+    lossy = {(crash.side, crash.server) for crash in alone if crash.kept < crash.logged}
+    return {(crash.side, crash.server) for crash in alone} - lossy
 
 
 def find_aims(summaries: Sequence[Summary], crashes: Sequence[Crash]) -> Iterator[Aim]:
@@ -122,12 +123,11 @@ def find_aims(summaries: Sequence[Summary], crashes: Sequence[Crash]) -> Iterato
         promise = f"the same up or down (p50 within a factor of {SAME_FACTOR:g})"
         yield Aim(promise, f"down / up = {ratio:.2f}", 1 / SAME_FACTOR <= ratio <= SAME_FACTOR)
     keepers = find_keepers(crashes)
-    if any(crash.side == TRACKLIGHT.name for crash in crashes):
-        kept = TRACKLIGHT.name in keepers
+    tested = {crash.server for crash in crashes if crash.side == TRACKLIGHT.name}
+    if tested:
+        kept = all((TRACKLIGHT.name, state) in keepers for state in tested)
         yield Aim("keeps every point across kill -9", "all kept" if kept else "points lost", kept)
-    candidates = [
-        s for s in summaries if s.side in keepers - {TRACKLIGHT.name} and s.server in ("none", "up")
-    ]
+    candidates = [s for s in summaries if (s.side, s.server) in keepers and s.side != TRACKLIGHT.name]
     if "up" in medians and candidates:
         best = min(candidates, key=lambda summary: summary.p50_us or float("inf"))
         ratio = (best.p50_us or float("inf")) / medians["up"]
@@ -142,7 +142,8 @@ def draw_chart(summaries: Sequence[Summary], crashes: Sequence[Crash]) -> str:
             label=summary.side if summary.server == "none" else f"{summary.side}, server {summary.server}",
             value=summary.p50_us,
             high=summary.p99_us,
-            text=format_us(summary.p50_us) + (" · keeps all" if summary.side in keepers else ""),
+            text=format_us(summary.p50_us)
+            + (" · keeps all" if (summary.side, summary.server) in keepers else ""),
             best=summary.side == TRACKLIGHT.name,
         )
         for summary in summaries

@@ -5,6 +5,6 @@ from __future__ import annotations
 import re
 
 
-def without_user(uri: str) -> str:
-    """Return the URI with the user and password, if it holds any, replaced by asterisks."""
-    return re.sub(r"//[^/?#]*@", "//***@", uri)
+def without_user(text: str) -> str:
+    """Return the URI, or the text with URIs in it, with asterisks for each user and password."""
+    return re.sub(r"//[^/?#\s]*@", "//***@", text)

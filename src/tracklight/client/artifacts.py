@@ -16,7 +16,12 @@ from tracklight.client.address import without_user
 from tracklight.client.calls import Client
 from tracklight.client.http import HttpTransport
 from tracklight.client.local_artifacts import safe_path
-from tracklight.errors import ArtifactError, RequestRefusedError, ServerUnreachableError
+from tracklight.errors import (
+    ArtifactError,
+    RequestRefusedError,
+    ServerUnreachableError,
+    TracklightError,
+)
 from tracklight.wire.codec import decode
 from tracklight.wire.messages import FileInfo, FilesAnswer
 
@@ -160,29 +165,34 @@ def _upload_by_mlflow(artifact_uri: str, path: PurePosixPath, source: Path) -> N
 
 def _repository(artifact_uri: str) -> ArtifactRepository:
     # MLflow takes seconds to import, and only artifacts outside of folders and MLflow's own proxy need it.
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
     from mlflow.store.artifact.artifact_repository_registry import (  # noqa: PLC0415
         get_artifact_repository,
     )
 
-    return get_artifact_repository(artifact_uri)
+    try:
+        return get_artifact_repository(artifact_uri)
+    except MlflowException as error:
+        raise ArtifactError(
+            f"MLflow has no repository for artifacts at {without_user(artifact_uri)}: {without_user(str(error))}"
+        ) from error
 
 
 @contextlib.contextmanager
 def _mlflow_failures(artifact_uri: str) -> Iterator[None]:
-    """Name what a repository of MLflow raised; there is one library, with errors of its own, for each scheme."""
+    """Name what a repository of MLflow raised: there is one library, with its own errors, for each scheme."""
+    where = f"Artifacts at {without_user(artifact_uri)}"
     try:
         yield
+    except TracklightError:
+        raise
     except ImportError as error:
-        raise ArtifactError(
-            f"Artifacts at {without_user(artifact_uri)} need a library that is not installed: {error}."
-        ) from error
+        raise ArtifactError(f"{where} need a library that is not installed: {error}.") from error
     except Exception as error:
         # By name, because MLflow is not imported here.
         if getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE":
-            raise ArtifactError(
-                f"MLflow refuses artifacts at {without_user(artifact_uri)}: {error}"
-            ) from error
+            raise ArtifactError(f"{where} are refused by MLflow: {without_user(str(error))}") from error
         raise ServerUnreachableError(
-            f"Artifacts at {without_user(artifact_uri)} cannot be reached: {type(error).__name__}: {error}. Check the "
+            f"{where} cannot be reached: {type(error).__name__}: {without_user(str(error))}. Check the "
             "credentials of the store and the network; the transfer can be tried again."
         ) from error

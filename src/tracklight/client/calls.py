@@ -114,10 +114,11 @@ def error_of(answer: Answer, what: str, now_seconds: float) -> ServerError:
             f"{what} cannot be served now ({status}): {says} Try again later.",
             retry_after_seconds=_retry_after_seconds(answer, now_seconds),
         )
+    # MLflow answers what it did not expect with a page of its web framework, not with JSON
+    if status == 500 or (failure is not None and status > 501):
+        return ServerFailedError(f"{what} failed in the server ({status}): {says} See the server's log.")
     if failure is None:
         return _not_mlflow(answer, what)
-    if status >= 500 and status != 501:
-        return ServerFailedError(f"{what} failed in the server ({status}): {says} See the server's log.")
     return RequestRefusedError(
         f"{what} was refused with {status}: {says}", error_code=failure.error_code, http_status=status
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import threading
 from collections.abc import Sequence
@@ -115,6 +116,7 @@ class HttpTransport:
                 self._abandoned.append(self._http)
                 self._http, self._process_id = None, os.getpid()
             if self._http is None:
+                logging.getLogger("httpx2").addFilter(_is_not_ours)
                 self._http = httpx2.Client(
                     headers={"authorization": self._authorization} if self._authorization else {},
                     timeout=httpx2.Timeout(self._read_timeout_seconds, connect=self._connect_timeout_seconds),
@@ -147,3 +149,8 @@ def _authorization(username: str | None, password: str | None, token: str | None
     if username is not None:
         return "Basic " + base64.b64encode(f"{username}:{password or ''}".encode()).decode()
     return None
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    """Keep a line for each request of the delivery out of the log of a program that shows INFO."""
+    return not (record.threadName or "").startswith("tracklight-")

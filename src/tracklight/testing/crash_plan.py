@@ -63,16 +63,14 @@ def plan_calls(seed: int, life: int, moment: Moment) -> list[Call]:
     """Return the calls of one life, in order."""
     chance = random.Random(f"{seed}-{life}")  # noqa: S311 - no secret
     match moment:
-        case Moment.LOGGING:
-            return list(_logging(chance))
         case Moment.ROTATION:
             return list(_rotating(chance))
         case Moment.SPOOLING:
             return list(_spooling(chance))
         case Moment.FINISH:
             return list(_finishing(chance))
-        case Moment.CLOSE:
-            return [*_logging(chance), Call("end", run=0), Call("end", run=1)]
+        case Moment.LOGGING | Moment.CLOSE:
+            return list(_logging(chance))
         case Moment.DRAIN:
             return []
 
@@ -89,6 +87,8 @@ def _logging(chance: random.Random) -> Iterator[Call]:
             yield Call("tag", run=run, key=f"tag{step}", text=f"{chance.random()}")
         if chance.random() < 0.02:
             yield Call("pause", seconds=chance.uniform(0.001, 0.04))
+    yield Call("end", run=0)
+    yield Call("end", run=1)
 
 
 def _rotating(chance: random.Random) -> Iterator[Call]:
@@ -99,6 +99,7 @@ def _rotating(chance: random.Random) -> Iterator[Call]:
         yield Call("metrics", run=0, step=step, values=(("loss", chance.random()),))
         if chance.random() < 0.03:
             yield Call("pause", seconds=chance.uniform(0.001, 0.03))
+    yield Call("end", run=0)
 
 
 def _spooling(chance: random.Random) -> Iterator[Call]:

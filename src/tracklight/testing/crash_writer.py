@@ -8,16 +8,19 @@ tracker and no thread of its own, so each life is a process like any other, with
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import httpx2  # noqa: F401 - imported by the first request otherwise, in each life anew
 import msgspec
 
-from tracklight.journal.drain import drain_leftovers
+from tracklight.journal.leftovers import Leftovers
 from tracklight.settings import Settings
 from tracklight.testing.crash_board import CrashBoard
 from tracklight.testing.crash_plan import Call, Moment, content_of, plan_calls, run_name
@@ -50,6 +53,49 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Zygote:
+    """The process that others are forked from, as the crash test sees it."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd=self._log.parent,
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._process.kill()
+        self._process.communicate()
+
+    def begin(self, life: Life) -> int:
+        """Start a process and return its id, which stays its own until `bury_oldest`."""
+        return self._ask(msgspec.json.encode(life))
+
+    def bury_oldest(self) -> int:
+        """Wait for the process that was started first, and return its exit code; -9 when it was killed."""
+        return self._ask(b"")
+
+    def _ask(self, line: bytes) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(line + b"\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"The writers' parent has ended:\n{self._log.read_text('utf-8', 'replace')}")
+        return int(answer)
+
+
 def main() -> None:
     """Read a `Life` on each line and print the process's id; an empty line waits for the oldest to end."""
     pids: list[int] = []
@@ -70,21 +116,23 @@ def _live_and_leave(life: Life) -> None:
     log = os.open(life.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    try:
-        live(life)
-    except BaseException:  # noqa: BLE001 - the end of the process: its parent reads the log
-        traceback.print_exc()
-        os._exit(1)
-    os._exit(0)
-
-
-def live(life: Life) -> None:
-    """Do what the plan says, and count every call that has returned."""
+    exit_code = 0
     board = CrashBoard(Path(life.board))
+    try:
+        live(life, board)
+    except BaseException:  # noqa: BLE001 - the end of the process: its parent's parent reads the log
+        traceback.print_exc()
+        exit_code = 1
+    board.note_over()
+    os._exit(exit_code)
+
+
+def live(life: Life, board: CrashBoard) -> None:
+    """Do what the plan says, and count every call that has returned."""
     settings = life.settings()
     if life.moment is Moment.DRAIN:
         board.note_closing()
-        drain_leftovers(settings.journals, Destinations(settings).open_client, lambda: False)
+        Leftovers(settings.journals, Destinations(settings).open_client).deliver(lambda: False)
         return
     tracker = Tracker(EXPERIMENT, settings=settings)
     runs: dict[int, Run] = {}

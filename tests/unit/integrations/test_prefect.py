@@ -220,12 +220,6 @@ def test_tasks_in_threads_log_to_the_run_of_their_flow(
             for future in futures:
                 future.result()
 
-    @flow(task_runner=ThreadPoolTaskRunner(max_workers=4))
-    def both() -> None:
-        outer = [task(etl.fn).submit(0), task(etl.fn).submit(100)]
-        for future in outer:
-            future.result()
-
     etl(0)
     etl(100)
 
