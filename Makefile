@@ -35,7 +35,8 @@ bench: $(VENV)/.dev ## Measure everything that README and docs claim, beside the
 	$(RUN)/python benchmarks/log_call.py
 	$(RUN)/python benchmarks/delivery.py
 	$(RUN)/python benchmarks/footprint.py
-	$(RUN)/tracklight selftest crash --kills 200
+	$(RUN)/tracklight selftest crash --kills 200 | tee benchmarks/results/crash.txt
+	$(RUN)/python benchmarks/figures.py
 
 constraints: $(UV) ## Resolve the versions in constraints.txt anew.
 	$(UV) pip compile pyproject.toml --extra demo --extra prefect --group test --group check --universal \

@@ -3,8 +3,8 @@
 from peers.side import Log, Place, Side, serve
 
 
-def open_log(place: Place) -> Log:
-    return lambda value, step: None
+def open_log(_place: Place) -> Log:
+    return lambda _value, _step: None
 
 
 serve(Side(open_log=open_log))

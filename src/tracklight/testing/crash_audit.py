@@ -60,6 +60,8 @@ def _check_life(witness: Witness, runs: dict[str, list[StoredRun]], result: Audi
         mine = [call for call in accepted if call.run == number and call.kind != "pause"]
         maybe = [call for call in under_way if call.run == number and call.kind != "pause"]
         twins = runs.pop(name, [])
+        if not twins and not mine:
+            continue
         if not twins:
             _lose(result, sum(call.records for call in mine), f"{name} is not on the server")
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from tracklight.errors import ConfigurationError, NoActiveRunError, TracklightError
@@ -47,6 +48,10 @@ class MLflowTracker:
             )
             self.tracker.mistake("mlflow_configuration_failed", error)
         self._nowhere = Run(self.tracker, RunStart("", experiment_name, "", "", 0, {}))
+
+    def __reduce__(self) -> tuple[partial[MLflowTracker], tuple[str]]:
+        """Pickle as experiment and settings: the copy has a journal of its own and no open run."""
+        return partial(MLflowTracker, settings=self.tracker.settings), (self.experiment_name,)
 
     @property
     def experiment_name(self) -> str:
