@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from tracklight.journal.folder import write_private_file
+from tracklight.journal.refusal import Refusal
 
 
 class RunLink(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,17 +33,6 @@ class Cursor(msgspec.Struct, kw_only=True):
     links: dict[str, RunLink] = msgspec.field(default_factory=dict)
     refused: int = 0
     damaged: int = 0
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that the server refuses for good, with the reason."""
-
-    sequence: int
-    run_id: str
-    kind: str
-    key: str
-    value: str
-    reason: str
 
 
 class CursorFile:

@@ -22,14 +22,14 @@ from tracklight.errors import (
 from tracklight.events import EventLog
 from tracklight.journal.backoff import Backoff
 from tracklight.journal.batch import Item, items_of
-from tracklight.journal.cursor import CursorFile, Refusal, RunLink
+from tracklight.journal.cursor import CursorFile, RunLink
 from tracklight.journal.lane import Lane
 from tracklight.journal.ledger import Ledger
-from tracklight.journal.reader import Reader
+from tracklight.journal.reader import Entry, Reader
+from tracklight.journal.refusal import Refusal, refusal_of, unreadable_record
 from tracklight.journal.sender import CreatorNotDoneError, Sender, Sent
 from tracklight.journal.workers import Workers
 from tracklight.model.record import ArtifactFile, Metrics, Record, RunEnd, RunStart
-from tracklight.wire.messages import Metric, Param, Tag
 
 log = EventLog("tracklight.delivery")
 
@@ -38,6 +38,7 @@ READ_RECORDS = 4_000
 MOST_ITEMS_WAITING = 40_000
 POLL_SECONDS = 0.1
 FAILURES_BEFORE_REFUSAL = 5
+FAILURES_BEFORE_GIVING_UP = 3
 ARTIFACT_FAILURES_BEFORE_REFUSAL = 20
 
 
@@ -85,6 +86,7 @@ class Delivery:
         self._lanes: dict[str, Lane] = {
             run_id: Lane(run_id, link) for run_id, link in self._cursor.links.items()
         }
+        self._unsorted: deque[Entry] = deque()  # read, and not in a lane yet: the disk may fail in between
         self._items_waiting = 0
         self._last_time_ms = 0
         self._arrivals: deque[tuple[int, float]] = deque()
@@ -161,11 +163,11 @@ class Delivery:
         """Send everything that the journal of a dead process holds, and end the runs that it left open.
 
         Returns True when all is acknowledged or set aside; False when it was stopped or, with
-        ``while_reachable``, when the server does not answer.
+        ``while_reachable``, when the server did not answer a few times in a row.
         """
         while not should_stop():
             self.step()
-            if while_reachable and self.is_reachable is False:
+            if while_reachable and self._backoff.failures >= FAILURES_BEFORE_GIVING_UP:
                 return False
             if self._is_caught_up:
                 return self._end_abandoned()
@@ -178,21 +180,24 @@ class Delivery:
     def _read(self) -> None:
         self._has_read_all = False
         while self._items_waiting < MOST_ITEMS_WAITING:
-            entries = self._reader.read(READ_RECORDS)
-            if not entries:
-                self._has_read_all = True
-                return
-            for entry in entries:
+            if not self._unsorted:
+                self._unsorted.extend(self._reader.read(READ_RECORDS))
+                if not self._unsorted:
+                    self._has_read_all = True
+                    return
+                self._arrivals.append((self._unsorted[-1].sequence, self._monotonic()))
+            while self._unsorted:
+                entry = self._unsorted[0]
                 if entry.record is None:
-                    self._set_aside([_unreadable(entry.sequence)])
+                    self._set_aside([unreadable_record(entry.sequence)])
                 else:
                     self._enqueue(entry.sequence, entry.record)
-            self._arrivals.append((entries[-1].sequence, self._monotonic()))
+                self._unsorted.popleft()
 
     def _enqueue(self, sequence: int, record: Record) -> None:
         items = items_of(sequence, record)
         if not record.run_id:
-            self._set_aside([_refusal(item, "", "No run was open when this was logged.") for item in items])
+            self._set_aside([refusal_of(item, "", "No run was open when this was logged.") for item in items])
             return
         lane = self._lanes.get(record.run_id)
         if lane is None:
@@ -234,7 +239,7 @@ class Delivery:
             return _Answer(lane, items, self._request(lane, items), None)
         except (TracklightError, OSError) as error:
             return _Answer(lane, items, None, error)
-        except Exception as error:
+        except Exception as error:  # a defect of ours must not stop the delivery of the rest
             log.error("delivery.defect", run_id=lane.run_id, exc_info=True)
             return _Answer(lane, items, None, ServerFailedError(f"{type(error).__name__}: {error}"))
 
@@ -277,7 +282,7 @@ class Delivery:
                 self._wait(error, None)
 
     def _succeeded(self, lane: Lane, items: list[Item], sent: Sent) -> None:
-        self._set_aside([_refusal(item, lane.run_id, reason) for item, reason in sent.refused])
+        self._set_aside([refusal_of(item, lane.run_id, reason) for item, reason in sent.refused])
         if self.is_reachable is False:
             log.info("delivery.resumed", destination=self._cursor.destination)
         self.is_reachable = self.was_reached = True
@@ -332,8 +337,8 @@ class Delivery:
         self._cursor_file.set_aside(refusals)
         self._cursor.refused += len(refusals)
         for refusal in refusals:
-            if refusal.kind == "ArtifactFile":
-                self._ledger.keep(refusal.value)
+            if refusal.spool_name is not None:
+                self._ledger.keep(refusal.spool_name)
         first = refusals[0]
         log.warning(
             "delivery.refused", records=len(refusals), run_id=first.run_id, key=first.key, reason=first.reason
@@ -341,6 +346,8 @@ class Delivery:
 
     def _advance(self) -> None:
         waiting = [lane.items[0].sequence for lane in self._lanes.values() if lane.items]
+        if self._unsorted:
+            waiting.append(self._unsorted[0].sequence)
         next_sequence = min(waiting, default=self._reader.next_sequence)
         self._is_caught_up = not waiting and self._has_read_all
         if next_sequence == self._cursor.next_sequence:
@@ -357,6 +364,7 @@ class Delivery:
     def _end_abandoned(self) -> bool:
         for run_id, link in list(self._cursor.links.items()):
             try:
+                self._sender.delete_twins(run_id, link)
                 self._sender.end_abandoned(link, self._last_time_ms or None)
             except RequestRefusedError as error:
                 self._note_error(error)
@@ -366,35 +374,3 @@ class Delivery:
             del self._cursor.links[run_id]
         self._cursor_file.save(self._cursor)
         return True
-
-
-def _refusal(item: Item, run_id: str, reason: str) -> Refusal:
-    content = item.content
-    match content:
-        case Metric() | Param() | Tag():
-            key, value = content.key, str(content.value)
-        case ArtifactFile():
-            key, value = content.artifact_path, content.spool_name
-        case RunStart():
-            key, value = content.experiment_name, content.run_name
-        case RunEnd():
-            key, value = "status", content.run_status
-    return Refusal(
-        sequence=item.sequence,
-        run_id=run_id,
-        kind=type(content).__name__,
-        key=key,
-        value=value,
-        reason=reason,
-    )
-
-
-def _unreadable(sequence: int) -> Refusal:
-    return Refusal(
-        sequence=sequence,
-        run_id="",
-        kind="unknown",
-        key="",
-        value="",
-        reason="This version of Tracklight does not know the record: use the version that wrote the journal.",
-    )

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -69,6 +70,9 @@ class JournalFolder:
             OSError: the folder cannot be written; nothing visible is left behind.
         """
         make_private_folder(journals)
+        ignore = journals.parent / ".gitignore"
+        if not ignore.exists():
+            write_private_file(ignore, b"*\n")
         created = datetime.fromtimestamp(info.created_ms / 1000, UTC)
         name = f"{created:%Y%m%dT%H%M%S}-{info.pid}-{secrets.token_hex(4)}"
         hidden = journals / f".{name}"
@@ -122,13 +126,15 @@ class JournalFolder:
         return freed
 
     def remove(self) -> None:
-        """Delete the journal, whose records have all been acknowledged, and release it."""
+        """Delete the journal, whose records have all been acknowledged, and release it.
+
+        Where the disk does not let it, the journal stays: the next tracker finds nothing to send, and deletes it.
+        """
         hidden = self.path.with_name(f".{self.name}")
-        try:
+        with contextlib.suppress(OSError):
             self.path.rename(hidden)
             shutil.rmtree(hidden, ignore_errors=True)
-        finally:
-            self.release()
+        self.release()
 
     def release(self) -> None:
         """Let another process take over. In a fork's child this leaves the parent's lock alone."""

@@ -6,6 +6,7 @@ disk. A fork's child starts a journal of its own the first time it appends.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import zlib
@@ -188,6 +189,7 @@ class Journal:
         with self._lock:
             if self._closed:
                 return
+            self._next_rotation = 0.0  # the last chance is taken at once
             self._write_backlog()
             self._closed = True
             self._fast_end = 0
@@ -232,7 +234,9 @@ class Journal:
                 f"{self._limits.journal_bytes:,}: metrics are refused until it drains. "
                 "Make the server reachable, or raise TRACKLIGHT_JOURNAL_BYTES."
             )
-        if self._fits(payload, self._room_end) or self._rotate(payload):
+        if self._backlog:
+            self._write_backlog()
+        if not self._backlog and (self._fits(payload, self._room_end) or self._rotate(payload)):
             self._write(payload)
         elif points:
             self.dropped_metrics += points
@@ -243,6 +247,7 @@ class Journal:
             self._write(payload)
         elif len(self._backlog) < BACKLOG_RECORDS:
             self._backlog.append(record)
+            self._fast_end = 0  # what comes later is written later
         else:
             raise JournalFullError(
                 f"No room on the disk ({self.disk_error}), and {BACKLOG_RECORDS:,} records wait in memory: "
@@ -291,8 +296,7 @@ class Journal:
     def _seal(self) -> None:
         if self._segment is None:
             return
-        self._segment.seal(self._offset)
-        self._sealed_bytes += self._offset
+        self._sealed_bytes += self._segment.seal(self._offset)
         if self._limits.fsync == "interval":
             self._sealed.append((self._segment, self._offset))
         else:
@@ -303,7 +307,10 @@ class Journal:
         for record in self._preamble():
             self.append(record)
         if self._limits.fsync == "always":
-            sync_folder(folder.path)
+            try:
+                sync_folder(folder.path)
+            except OSError as error:
+                self.disk_error = error
         elif self._limits.fsync == "interval":
             self._sync_thread = Periodic("tracklight-fsync", self.sync, self._limits.fsync_interval_seconds)
         self._on_open(folder)
@@ -314,6 +321,7 @@ class Journal:
             payload = encode_record(record)
             if not self._fits(payload, self._room_end) and not self._rotate(payload):
                 self._backlog = backlog[written:]
+                self._fast_end = 0
                 return
             self._write(payload)
 
@@ -321,8 +329,9 @@ class Journal:
         """After a failed sync the kernel takes the pages for clean: touch them, so that they are tried again."""
         with self._lock:
             self.disk_error = error
-            for kept, used_bytes in sealed:
-                kept.touch(used_bytes)
             self._sealed[:0] = sealed
-            if segment is not None and segment is self._segment:
-                segment.touch(self._offset)
+            with contextlib.suppress(OSError):  # a disk that fails again: the next sync meets it
+                for kept, used_bytes in sealed:
+                    kept.touch(used_bytes)
+                if segment is not None and segment is self._segment:
+                    segment.touch(self._offset)

@@ -11,7 +11,7 @@ from tracklight.events import EventLog
 from tracklight.journal.backoff import Backoff
 from tracklight.journal.drain import OpenClient, drain_journal
 from tracklight.journal.folder import is_owned, list_journals, read_info
-from tracklight.journal.survey import is_finished
+from tracklight.journal.survey import is_kept_for_refusals
 
 log = EventLog("tracklight.leftovers")
 
@@ -55,7 +55,7 @@ class Leftovers:
 
     def _deliver(self, path: Path, should_stop: Callable[[], bool]) -> bool:
         try:
-            if is_owned(path) or is_finished(path):
+            if is_owned(path) or is_kept_for_refusals(path):
                 return True
             results = drain_journal(path, self._open_client, should_stop=should_stop)
         except (TracklightError, OSError) as error:

@@ -115,6 +115,11 @@ class Outbox:
         deadline = time.monotonic() + timeout_seconds
         is_delivered = self._wait(deadline, leave_dead=True)
         self.journal.close()
+        if self.journal.backlog:
+            print(
+                f"tracklight: {self.journal.backlog:,} records are lost: the disk took none ({self.journal.disk_error}).",
+                file=sys.stderr,
+            )
         self._stopping.set()
         if self._housekeeping is not None:
             self._housekeeping.stop()

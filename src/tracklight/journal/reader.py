@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from tracklight.journal.frame import MAGIC, Frame, decode_record, scan_frames
+from tracklight.journal.frame import HEADER_BYTES, MAGIC, Frame, decode_record, scan_frames
 from tracklight.journal.segment import SegmentName, list_segments
 from tracklight.model.record import Record
 
@@ -46,11 +46,16 @@ class Reader:
         """Return the next records, at most so many; an empty list at the end of what is there now.
 
         Raises:
-            OSError: a segment cannot be read.
+            OSError: a segment cannot be read; nothing is skipped by that.
         """
         entries: list[Entry] = []
         while len(entries) < max_records:
-            frames = self._frames()
+            try:
+                frames = self._frames()
+            except OSError:
+                if entries:
+                    break  # these are read and would be skipped; the next call meets the error again
+                raise
             if frames is None:
                 break
             for frame in frames:
@@ -89,8 +94,8 @@ class Reader:
                 )
             following = next((name for name in names if name > self._segment), None)
             if is_written or following is None:
-                if self._tail is None and MAGIC in data:
-                    self.torn = 1
+                if self._tail is None and (MAGIC in data or any(data[:HEADER_BYTES])):
+                    self.torn = max(1, data.count(MAGIC))
                 return None
             self._segment, self._offset = following, 0
 

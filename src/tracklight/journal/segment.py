@@ -78,10 +78,17 @@ class Segment:
         """Mark what is used as dirty again. Nobody may write to the segment meanwhile."""
         os.pwrite(self.descriptor, os.pread(self.descriptor, used_bytes, 0), 0)
 
-    def seal(self, used_bytes: int) -> None:
-        """Cut the file to what is used; nothing is written to it any more. The descriptor stays open."""
+    def seal(self, used_bytes: int) -> int:
+        """Cut the file to what is used, and return its size; nothing is written to it any more.
+
+        A file that the disk does not let be cut ends in zeros, which a reader steps over. The descriptor stays open.
+        """
         self.bytes.close()
-        os.ftruncate(self.descriptor, used_bytes)
+        try:
+            os.ftruncate(self.descriptor, used_bytes)
+        except OSError:
+            return self.size_bytes
+        return used_bytes
 
     def close(self) -> None:
         """Release the mapping and the descriptor; the file stays."""

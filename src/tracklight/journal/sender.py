@@ -141,7 +141,11 @@ class Sender:
         self._client.call(api.SET_TAG, reason)
         self._client.call(
             api.UPDATE_RUN,
-            m.UpdateRun(run_id=link.run_id, run_status=RunStatus.KILLED, end_time_ms=end_time_ms),
+            m.UpdateRun(
+                run_id=link.run_id,
+                run_status=RunStatus.KILLED,
+                end_time_ms=end_time_ms or run.info.start_time_ms,
+            ),
         )
 
     def _go_on(self, start: RunStart, link: RunLink) -> Sent:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tracklight.journal.cursor import Cursor, CursorFile, Refusal
+from tracklight.journal.cursor import Cursor, CursorFile
 from tracklight.journal.folder import JournalInfo, is_owned, list_journals, read_info
 from tracklight.journal.reader import Entry, Reader
+from tracklight.journal.refusal import Refusal
 from tracklight.journal.segment import list_segments
 
 READ_RECORDS = 10_000
@@ -74,8 +75,8 @@ def read_entries(path: Path) -> Iterator[Entry]:
     return _read_all(Reader(path, _first_sequence(path)))
 
 
-def is_finished(path: Path) -> bool:
-    """Tell whether all destinations have taken or refused what is in a journal. Reads only its newest segment.
+def is_kept_for_refusals(path: Path) -> bool:
+    """Tell whether a journal has nothing to send, and is there for what was refused. Reads only its newest segment.
 
     Raises:
         JournalError: there is no journal.
@@ -85,7 +86,9 @@ def is_finished(path: Path) -> bool:
     reader = Reader(path, segments[-1].first_sequence if segments else 1)
     for _ in _read_all(reader):
         pass
-    cursors = (CursorFile(path, destination).load() for destination in read_info(path).destinations)
+    cursors = [CursorFile(path, destination).load() for destination in read_info(path).destinations]
+    if not any(cursor.refused for cursor in cursors):
+        return False
     return all(cursor.next_sequence >= reader.next_sequence and not cursor.links for cursor in cursors)
 
 

@@ -89,8 +89,8 @@ class MLflowTracker:
         """Log a parameter of the current run; see `Run.log_param`."""
         self._run().log_param(key, value)
 
-    def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log parameters of the current run; see `Run.log_params`."""
+    def log_params(self, params: Any) -> None:
+        """Log parameters of the current run, a mapping or a dataclass; see `Run.log_params`."""
         self._run().log_params(params)
 
     def log_metric(self, key: str, value: Any, step: int | None = None) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tracklight.journal import journal as journal_module
 from tracklight.model.run import RunStatus
+from tracklight.tracking.run import status_of
 
 if TYPE_CHECKING:
     from tracklight.tracking.tracker import Tracker
@@ -37,10 +38,10 @@ def watch(tracker: Tracker) -> None:
 
 
 def _close_at_exit() -> None:
-    """An open run ends as the program does: FAILED when an exception ended it, else FINISHED, as with MLflow."""
-    has_failed = getattr(sys, "last_value", None) is not None
+    """An open run ends as the program does: FAILED or KILLED by the exception that ended it, else FINISHED."""
+    run_status = status_of(getattr(sys, "last_value", None))
     for tracker in list(_trackers):
-        tracker.end_open_runs(RunStatus.FAILED if has_failed else RunStatus.FINISHED)
+        tracker.end_open_runs(run_status)
         tracker.close()
 
 

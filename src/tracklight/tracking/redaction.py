@@ -42,7 +42,9 @@ class Redaction:
             re.error: one of them is not a regular expression.
         """
         self._is_on = is_on
-        self._keys = re.compile("|".join((NAMES_OF_SECRETS, *(f"(?:{key})" for key in more_keys))), re.IGNORECASE)
+        self._keys = re.compile(
+            "|".join((NAMES_OF_SECRETS, *(f"(?:{key})" for key in more_keys))), re.IGNORECASE
+        )
         self._values = re.compile("|".join(LOOKS_OF_SECRETS))
 
     def apply(self, key: str, value: str) -> str:

@@ -78,8 +78,7 @@ class Run:
                 value = metric_value(value)
             if type(step) is not int:
                 step = step_number(step)
-            if timestamp_ms is None:
-                timestamp_ms = time.time_ns() // 1_000_000
+            timestamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else int(timestamp_ms)
             self._append(Metrics(self.run_id, timestamp_ms, step, {key: value}))
             if self._tells_metrics:
                 self._tell("metric", key=key, value=value, step=step)
@@ -93,8 +92,6 @@ class Run:
         self, metrics: Mapping[str, Any], step: int | None = None, timestamp_ms: int | None = None
     ) -> None:
         """Log one point of several metrics, with the same step and time."""
-        if timestamp_ms is None:
-            timestamp_ms = time.time_ns() // 1_000_000
         values: dict[str, float] = {}
         try:
             for key, value in metrics.items():
@@ -103,6 +100,7 @@ class Run:
                 except InvalidValueError as error:
                     self._failed("metric", error, key=key)
                     self._keep_invalid(key, value)
+            timestamp_ms = time.time_ns() // 1_000_000 if timestamp_ms is None else int(timestamp_ms)
             if values:
                 self._append(Metrics(self.run_id, timestamp_ms, step_number(step), values))
                 if self._tells_metrics:
@@ -120,16 +118,16 @@ class Run:
         """
         self.log_params({key: value})
 
-    def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log several parameters, as `log_param` does."""
+    def log_params(self, params: Any) -> None:
+        """Log several parameters, a mapping or a dataclass, as `log_param` does."""
         try:
-            flat = [item for key, value in params.items() for item in flatten(clean_text(key), value)]
+            flat = [(clean_text(key), value) for key, value in flatten("", params) if key]
             values = {key: self._text(key, value, "params", MlflowLimit.PARAM_LENGTH) for key, value in flat}
             if values:
                 self._append(Params(self.run_id, values))
                 self._tell("params", params=values)
         except Exception as error:  # noqa: BLE001 - the outage guard
-            self._failed("params", error, keys=list(params))
+            self._failed("params", error, params=type(params).__name__)
 
     def set_tag(self, key: str, value: Any) -> None:
         """Set a tag; the last value counts."""

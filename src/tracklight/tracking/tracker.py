@@ -33,6 +33,7 @@ from tracklight.tracking.provenance import source_tags, user_name
 from tracklight.tracking.redaction import Redaction
 from tracklight.tracking.run import Run
 from tracklight.tracking.system_metrics import SystemMetrics
+from tracklight.tracking.values import clean_text
 
 
 class Tracker:
@@ -56,7 +57,7 @@ class Tracker:
             ConfigurationError: a setting or the project's file cannot be used.
         """
         self.settings = settings or Settings.load(tracking_uri=tracking_uri, strict=strict)
-        self.experiment_name = experiment_name
+        self.experiment_name = clean_text(experiment_name)
         self.events = EventLog("tracklight.tracking")
         self.redaction = Redaction(self.settings.redact_keys, is_on=self.settings.redact)
         self.mistakes = 0
@@ -123,7 +124,7 @@ class Tracker:
         start = RunStart(
             run_id=run_id or uuid.uuid4().hex,
             experiment_name=self.experiment_name,
-            run_name=run_name or "",
+            run_name="" if run_name is None else clean_text(run_name),
             user=user_name(),
             start_time_ms=time.time_ns() // 1_000_000,
             tags=source_tags(),
@@ -149,8 +150,9 @@ class Tracker:
     def current_run(self) -> Run | None:
         """Return the run whose block this thread or task is in, else the only one that is open."""
         run = self._current.get()
-        if run is None and len(self._open) == 1:
-            run = next(iter(self._open.values()), None)
+        if run is None:
+            runs = self.open_runs()
+            run = runs[0] if len(runs) == 1 else None
         return run
 
     def open_runs(self) -> list[Run]:
