@@ -40,8 +40,8 @@ class Settings(BaseSettings):
     tracking_token: SecretStr | None = Field(None, validation_alias="MLFLOW_TRACKING_TOKEN")
     request_timeout_seconds: float = Field(60.0, gt=0)
     """How long to wait for the next bytes of an answer."""
-    exit_timeout_seconds: float = Field(10.0, ge=0)
-    """How long the end of the program may wait for the delivery."""
+    exit_timeout_seconds: float | None = Field(None, ge=0)
+    """How long the end of the program may wait for the delivery; see `exit_limit_seconds`."""
     journal_bytes: int = Field(2 << 30, ge=1 << 16)
     """Above this, new metric points are refused and counted; parameters, tags and run ends never."""
     segment_bytes: int = Field(8 << 20, ge=1 << 14)
@@ -84,6 +84,13 @@ class Settings(BaseSettings):
                 f"environment (TRACKLIGHT_{name.upper()}) or {where}."
             ) from error
         return settings.model_copy(update={"directory": (root / settings.directory).absolute()})
+
+    @property
+    def exit_limit_seconds(self) -> float:
+        """The limit that was set; else 10 s, and 60 s for a local store, whose first opening imports MLflow."""
+        if self.exit_timeout_seconds is not None:
+            return self.exit_timeout_seconds
+        return 10.0 if self.tracking_uri.startswith("http") else 60.0
 
     @property
     def journals(self) -> Path:

@@ -25,7 +25,9 @@ def blocks(document: Path) -> list[tuple[str, str]]:
 
 
 def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "TRACKLIGHT_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "TRACKLIGHT_"))
+    }
     return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
@@ -71,14 +73,20 @@ def commands() -> list[str]:
 def test_every_command_has_its_heading_and_help(command: str) -> None:
     assert f"## {command}\n" in (ROOT / "docs" / "commands.md").read_text("utf-8")
     shown = subprocess.run(
-        [sys.executable, "-m", *command.split(), "--help"], capture_output=True, text=True, check=True, env=environment()
+        [sys.executable, "-m", *command.split(), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
     ).stdout
     assert len(shown.splitlines()) > 5
 
 
 @pytest.mark.parametrize(
     "name",
-    sorted({n for kind in (MLflowTracker, Tracker, Run, Health) for n in vars(kind) if not n.startswith("_")}),
+    sorted(
+        {n for kind in (MLflowTracker, Tracker, Run, Health) for n in vars(kind) if not n.startswith("_")}
+    ),
 )
 def test_every_public_method_has_a_docstring_or_a_type_that_says_all(name: str) -> None:
     owner = next(kind for kind in (MLflowTracker, Tracker, Run, Health) if name in vars(kind))

@@ -126,7 +126,7 @@ def hooks(tracker: MLflowTracker) -> Hooks:
         run.set_tag(TagKey.END_REASON, state.message or "")
         run.end(RunStatus.FAILED if has_failed else RunStatus.KILLED)
         if not has_failed:  # the process may have no other moment
-            tracker.flush(tracker.tracker.settings.exit_timeout_seconds)
+            tracker.flush(tracker.tracker.settings.exit_limit_seconds)
 
     return Hooks(on_failure=[end_run], on_cancellation=[end_run], on_crashed=[end_run])
 

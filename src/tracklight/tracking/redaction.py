@@ -29,6 +29,9 @@ LOOKS_OF_SECRETS = (
     r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+",  # JSON web token
 )
 _URL_PASSWORD = re.compile(r"(?P<before>\b[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    r"(?P<before>\b(?:password|passwd|secret|api[_-]?key|access[_-]?token)\s*[=:]\s*)[^\s,;&]+", re.IGNORECASE
+)
 _NUMBER = re.compile(r"[-+0-9.eE_]+|true|false|none", re.IGNORECASE)
 
 
@@ -61,7 +64,10 @@ class Redaction:
             return text
         if "PRIVATE KEY-----" in text:
             return REDACTED
-        return _URL_PASSWORD.sub(rf"\g<before>{REDACTED}", self._values.sub(REDACTED, text))
+        text = self._values.sub(REDACTED, text)
+        for rule in (_URL_PASSWORD, _ASSIGNED):
+            text = rule.sub(rf"\g<before>{REDACTED}", text)
+        return text
 
 
 def _words(key: str) -> str:

@@ -180,7 +180,7 @@ class Tracker:
         """
         if self._system_metrics is not None:
             self._system_metrics.stop()
-        limit = self.settings.exit_timeout_seconds if timeout_seconds is None else timeout_seconds
+        limit = self.settings.exit_limit_seconds if timeout_seconds is None else timeout_seconds
         is_delivered = self._outbox.close(limit)
         if self._client is not None:
             self._client.close()

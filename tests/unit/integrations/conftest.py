@@ -1,4 +1,4 @@
-"""Prefect's own harness, once, and a project for each test."""
+"""Prefect's own harness, once, and a tracker for each test."""
 
 from __future__ import annotations
 
@@ -22,14 +22,6 @@ def prefect_server() -> Iterator[None]:
         environment.setenv("DO_NOT_TRACK", "1")
         with prefect_test_harness(server_startup_timeout=120):
             yield
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / ".tracklight").mkdir()
-    return tmp_path
 
 
 @pytest.fixture

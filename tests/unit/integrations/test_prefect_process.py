@@ -46,7 +46,7 @@ def long(seconds: int = 60):
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        long.serve(name=Path.cwd().name, print_starting_message=False)
+        long.serve(name=Path.cwd().parent.name, print_starting_message=False)
     else:
         long()
 '''
@@ -124,7 +124,7 @@ def test_a_flow_process_that_is_killed_at_once_is_a_killed_run(
 
 def trigger(client: SyncPrefectClient, project: Path) -> UUID:
     """Wait until the program serves its flow, and have it run once."""
-    name = f"long/{project.name}"
+    name = f"long/{project.parent.name}"
 
     def is_served() -> bool:
         try:
