@@ -21,9 +21,26 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HEADER = (
-    "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP,TOTALTRADES,ISIN"
-).split(",")
-SYLLABLES = ("AR", "BHA", "CHE", "DEV", "GOL", "HIN", "JAL", "KRI", "LAK", "MAN", "NAV", "RAJ", "SUR", "TAR", "VIS")
+    *("SYMBOL", "SERIES", "OPEN", "HIGH", "LOW", "CLOSE", "LAST", "PREVCLOSE"),
+    *("TOTTRDQTY", "TOTTRDVAL", "TIMESTAMP", "TOTALTRADES", "ISIN"),
+)
+SYLLABLES = (
+    "AR",
+    "BHA",
+    "CHE",
+    "DEV",
+    "GOL",
+    "HIN",
+    "JAL",
+    "KRI",
+    "LAK",
+    "MAN",
+    "NAV",
+    "RAJ",
+    "SUR",
+    "TAR",
+    "VIS",
+)
 ENDINGS = ("BANK", "CEM", "CHEM", "FIN", "IND", "INFRA", "PHARMA", "POWER", "STEEL", "TECH")
 SERIES = ("EQ",) * 17 + ("BE", "SM", "GB")
 DUPLICATE_SHARE = 0.004
@@ -51,7 +68,9 @@ def write_bhavcopy(root: Path, day: date, *, companies: int = 1500, seed: int = 
     writer.writerow([*HEADER, ""])  # the classic files end each line with a comma
     writer.writerows([*row, ""] for row in _rows(day, companies, seed))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(zipfile.ZipInfo(path.name.removesuffix(".zip"), (*day.timetuple()[:6],)), text.getvalue())
+        archive.writestr(
+            zipfile.ZipInfo(path.name.removesuffix(".zip"), (*day.timetuple()[:6],)), text.getvalue()
+        )
     return path
 
 
@@ -96,12 +115,30 @@ def _row(symbol: str, isin: str, listing: random.Random, today: random.Random, d
     opening = round(max(0.05, previous * (1 + today.gauss(0, 0.008))), 2)
     high = round(max(opening, close) * (1 + abs(today.gauss(0, 0.01))), 2)
     low = round(max(0.05, min(opening, close) * (1 - abs(today.gauss(0, 0.01)))), 2)
-    last = "" if today.random() < MISSING_LAST_SHARE else round(min(high, max(low, close + today.gauss(0, 0.05))), 2)
+    last = (
+        ""
+        if today.random() < MISSING_LAST_SHARE
+        else round(min(high, max(low, close + today.gauss(0, 0.05))), 2)
+    )
     quantity = int(today.lognormvariate(10, 1.8)) + 1
     value = round(quantity * (high + low + close) / 3, 2)
     trades = max(1, min(quantity, int(quantity / today.uniform(20, 120))))
     timestamp = day.strftime("%d-%b-%Y").upper()
-    return [symbol, series, opening, high, low, close, last, previous, quantity, value, timestamp, trades, isin]
+    return [
+        symbol,
+        series,
+        opening,
+        high,
+        low,
+        close,
+        last,
+        previous,
+        quantity,
+        value,
+        timestamp,
+        trades,
+        isin,
+    ]
 
 
 def _isin(index: int) -> str:

@@ -1,6 +1,6 @@
 """The bhavcopy ETL: scrape, parse, normalise, write Parquet, load; a Prefect flow that logs one run a day.
 
-Where Prefect is not installed, or with ``--plain``, the same functions run as plain Python.
+Where Prefect is not installed, or BHAVCOPY_PLAIN=1 is set, the same functions run as plain Python.
 """
 
 from __future__ import annotations
@@ -13,36 +13,17 @@ import sqlite3
 import time
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import exchange
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from orchestration import flow, flow_run, hooks, task
 
 from tracklight.tracking import MLflowTracker
-
-try:
-    from prefect import flow, task
-
-    from tracklight.integrations.prefect import flow_run, hooks
-except ModuleNotFoundError:
-
-    def task(function: Callable[..., Any]) -> Callable[..., Any]:
-        return function
-
-    def flow(**_options: object) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        return task
-
-    def flow_run(tracker: MLflowTracker, run_name: str) -> contextlib.AbstractContextManager[object]:
-        return tracker.start_run(run_name)
-
-    def hooks(_tracker: MLflowTracker) -> dict[str, object]:
-        return {}
-
 
 tracker = MLflowTracker(experiment_name="bhavcopy-etl")
 
@@ -93,7 +74,9 @@ def parse(content: bytes) -> pd.DataFrame:
             table = pd.read_csv(io.BytesIO(archive.read(name)), keep_default_na=False, na_values=[""])
         missing = set(NAMES) - set(table.columns)
         if missing:
-            raise ValueError(f"{name} lacks {', '.join(sorted(missing))}: is it a bhavcopy of the classic format?")
+            raise ValueError(
+                f"{name} lacks {', '.join(sorted(missing))}: is it a bhavcopy of the classic format?"
+            )
         return table[list(NAMES)]
 
 
@@ -147,7 +130,8 @@ def load(table: pd.DataFrame, warehouse: Path, table_name: str) -> int:
             connection.execute(f"CREATE TABLE IF NOT EXISTS {table_name} ({columns})")
             connection.execute(f"DELETE FROM {table_name} WHERE trade_date = ?", (day,))
             connection.executemany(
-                f"INSERT INTO {table_name} ({columns}) VALUES ({marks})", rows.itertuples(index=False, name=None)
+                f"INSERT INTO {table_name} ({columns}) VALUES ({marks})",
+                rows.itertuples(index=False, name=None),
             )
         return len(rows)
 
@@ -189,7 +173,6 @@ def partition_of(day: date) -> dict[str, int]:
 
 def main() -> None:
     options = arguments()
-    run = getattr(bhavcopy_etl, "fn", bhavcopy_etl) if options.plain else bhavcopy_etl
     with contextlib.ExitStack() as stack:
         source = options.source
         if source is None:
@@ -199,7 +182,7 @@ def main() -> None:
             source = stack.enter_context(exchange.serve(archive)) if options.http else str(archive)
         for day in exchange.trading_days(options.date, options.days):
             print(f"bhavcopy-etl-{day}", flush=True)
-            rows = run(
+            rows = bhavcopy_etl(
                 trade_date=day,
                 source=source,
                 data=options.data,
@@ -210,15 +193,22 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--date", type=date.fromisoformat, default=date(2024, 1, 10), help="first trading day")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--date", type=date.fromisoformat, default=date(2024, 1, 10), help="first trading day"
+    )
     parser.add_argument("--days", type=int, default=3, help="how many trading days")
     parser.add_argument("--source", help="folder or address of the archive; by default one is generated")
-    parser.add_argument("--http", action="store_true", help="serve the generated archive, and scrape it by HTTP")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder for archive, lake and warehouse")
+    parser.add_argument(
+        "--http", action="store_true", help="serve the generated archive, and scrape it by HTTP"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), help="folder for archive, lake and warehouse"
+    )
     parser.add_argument("--table", default="bhavcopy", help="table of the warehouse")
     parser.add_argument("--no-load", action="store_true", help="do not load into the warehouse")
-    parser.add_argument("--plain", action="store_true", help="plain Python, though Prefect is installed")
     return parser.parse_args()
 
 

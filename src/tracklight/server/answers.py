@@ -8,8 +8,8 @@ from __future__ import annotations
 from mlflow.exceptions import MlflowException
 from mlflow.utils.proto_json_utils import message_to_json
 
-from tracklight.server.hot import HOT_ENDPOINTS
 from tracklight.server.reading import read_body, read_query
+from tracklight.server.served import SERVED
 from tracklight.server.settings import ServerSettings
 from tracklight.server.store import Store, mlflow_kept_quiet
 
@@ -31,7 +31,7 @@ class Answers:
         self, endpoint_name: str, method: str, query_string: bytes, content_type: str | None, body: bytes
     ) -> tuple[int, str]:
         """Return the HTTP status and the JSON that MLflow's own server would give."""
-        hot = HOT_ENDPOINTS[endpoint_name]
+        hot = SERVED[endpoint_name]
         try:
             if method == "GET":
                 request = read_query(query_string, hot.request_type(), hot.schema)

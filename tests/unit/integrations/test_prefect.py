@@ -44,9 +44,7 @@ def test_a_flow_execution_is_one_finished_run_with_its_tags(
     assert tags["prefect.flow_name"] == "etl-flow"
     assert tags["prefect.flow_run_name"] == "day-2024-01-10"
     assert tags["prefect.parameter.day"] == "2024-01-10"
-    assert tags["prefect.parameter.config"] == (
-        '{"table": "t", "db_password": "[redacted]", "retries": 3}'
-    )
+    assert tags["prefect.parameter.config"] == ('{"table": "t", "db_password": "[redacted]", "retries": 3}')
     assert tags["prefect.retry_count"] == "0"
     assert tags["prefect.state"] == "Completed"
     assert tags["prefect.flow_run_url"].endswith(f"/flow-run/{state.state_details.flow_run_id}")

@@ -27,7 +27,7 @@ from .conftest import search_runs, tags_of
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(240)]
 
-PROGRAM = '''
+PROGRAM = """
 import os, sys, time
 from pathlib import Path
 from prefect import flow
@@ -49,7 +49,7 @@ if __name__ == "__main__":
         long.serve(name=Path.cwd().parent.name, print_starting_message=False)
     else:
         long()
-'''
+"""
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_flow_process_that_is_terminated_is_a_killed_run(
     tracker: MLflowTracker, project: Path, start: Callable[[str], subprocess.Popen[bytes]]
 ) -> None:
     process = start("alone")
-    wait_for(lambda: (project / "pid").exists(), project)
+    wait_for((project / "pid").exists, project)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == -signal.SIGTERM
 
@@ -98,7 +98,7 @@ def test_a_cancelled_flow_run_is_a_killed_run(
     start("serve")
     with get_client(sync_client=True) as client:
         flow_run_id = trigger(client, project)
-        wait_for(lambda: (project / "pid").exists(), project)
+        wait_for((project / "pid").exists, project)
         client.set_flow_run_state(flow_run_id, Cancelling(), force=True)
         wait_for(lambda: stored_state(tracker) == "Cancelled", project)
 
@@ -114,7 +114,7 @@ def test_a_flow_process_that_is_killed_at_once_is_a_killed_run(
     start("serve")
     with get_client(sync_client=True) as client:
         trigger(client, project)
-        wait_for(lambda: (project / "pid").exists(), project)
+        wait_for((project / "pid").exists, project)
         os.kill(int((project / "pid").read_text()), signal.SIGKILL)
         wait_for(lambda: stored_state(tracker) == "Crashed", project)
 

@@ -42,7 +42,7 @@ from tracklight.server.reading import (
 
 
 @dataclass(frozen=True, slots=True)
-class HotEndpoint:
+class ServedEndpoint:
     """How one endpoint is read and answered."""
 
     request_type: type[Message]
@@ -214,17 +214,17 @@ def _check_artifact_location(location: str) -> None:
 RUN_ID = {"run_id": (required, string)}
 KEY_VALUE = {**RUN_ID, "key": (required, string), "value": (string,)}
 
-HOT_ENDPOINTS: dict[str, HotEndpoint] = {
-    "create_experiment": HotEndpoint(
+SERVED: dict[str, ServedEndpoint] = {
+    "create_experiment": ServedEndpoint(
         pb.CreateExperiment,
         {"name": (required, string), "artifact_location": (string,), "tags": (array,)},
         create_experiment,
     ),
-    "get_experiment": HotEndpoint(pb.GetExperiment, {"experiment_id": (required, string)}, get_experiment),
-    "get_experiment_by_name": HotEndpoint(
+    "get_experiment": ServedEndpoint(pb.GetExperiment, {"experiment_id": (required, string)}, get_experiment),
+    "get_experiment_by_name": ServedEndpoint(
         pb.GetExperimentByName, {"experiment_name": (required, string)}, get_experiment_by_name
     ),
-    "search_experiments": HotEndpoint(
+    "search_experiments": ServedEndpoint(
         pb.SearchExperiments,
         {
             "view_type": (integer,),
@@ -235,19 +235,19 @@ HOT_ENDPOINTS: dict[str, HotEndpoint] = {
         },
         search_experiments,
     ),
-    "create_run": HotEndpoint(
+    "create_run": ServedEndpoint(
         pb.CreateRun,
         {"experiment_id": (string,), "start_time": (integer,), "run_name": (string,)},
         create_run,
     ),
-    "get_run": HotEndpoint(pb.GetRun, RUN_ID, get_run),
-    "update_run": HotEndpoint(
+    "get_run": ServedEndpoint(pb.GetRun, RUN_ID, get_run),
+    "update_run": ServedEndpoint(
         pb.UpdateRun,
         {**RUN_ID, "end_time": (integer,), "status": (string,), "run_name": (string,)},
         update_run,
     ),
-    "delete_run": HotEndpoint(pb.DeleteRun, RUN_ID, delete_run),
-    "search_runs": HotEndpoint(
+    "delete_run": ServedEndpoint(pb.DeleteRun, RUN_ID, delete_run),
+    "search_runs": ServedEndpoint(
         pb.SearchRuns,
         {
             "experiment_ids": (array,),
@@ -257,7 +257,7 @@ HOT_ENDPOINTS: dict[str, HotEndpoint] = {
         },
         search_runs,
     ),
-    "log_batch": HotEndpoint(
+    "log_batch": ServedEndpoint(
         pb.LogBatch,
         {
             "run_id": (string, required),
@@ -267,7 +267,7 @@ HOT_ENDPOINTS: dict[str, HotEndpoint] = {
         },
         log_batch,
     ),
-    "log_metric": HotEndpoint(
+    "log_metric": ServedEndpoint(
         pb.LogMetric,
         {
             **RUN_ID,
@@ -278,14 +278,14 @@ HOT_ENDPOINTS: dict[str, HotEndpoint] = {
         },
         log_metric,
     ),
-    "log_param": HotEndpoint(pb.LogParam, KEY_VALUE, log_param),
-    "set_tag": HotEndpoint(pb.SetTag, KEY_VALUE, set_tag),
-    "get_metric_history": HotEndpoint(
+    "log_param": ServedEndpoint(pb.LogParam, KEY_VALUE, log_param),
+    "set_tag": ServedEndpoint(pb.SetTag, KEY_VALUE, set_tag),
+    "get_metric_history": ServedEndpoint(
         pb.GetMetricHistory,
         {"run_id": (string, required), "metric_key": (string, required), "page_token": (string,)},
         get_metric_history,
     ),
-    "list_artifacts": HotEndpoint(
+    "list_artifacts": ServedEndpoint(
         pb.ListArtifacts,
         {"run_id": (string, required), "path": (string,), "page_token": (string,)},
         list_artifacts,
