@@ -24,23 +24,7 @@ HEADER = (
     *("SYMBOL", "SERIES", "OPEN", "HIGH", "LOW", "CLOSE", "LAST", "PREVCLOSE"),
     *("TOTTRDQTY", "TOTTRDVAL", "TIMESTAMP", "TOTALTRADES", "ISIN"),
 )
-SYLLABLES = (
-    "AR",
-    "BHA",
-    "CHE",
-    "DEV",
-    "GOL",
-    "HIN",
-    "JAL",
-    "KRI",
-    "LAK",
-    "MAN",
-    "NAV",
-    "RAJ",
-    "SUR",
-    "TAR",
-    "VIS",
-)
+SYLLABLES = "AR BHA CHE DEV GOL HIN JAL KRI LAK MAN NAV RAJ SUR TAR VIS".split()  # noqa: SIM905 - reads better
 ENDINGS = ("BANK", "CEM", "CHEM", "FIN", "IND", "INFRA", "PHARMA", "POWER", "STEEL", "TECH")
 SERIES = ("EQ",) * 17 + ("BE", "SM", "GB")
 DUPLICATE_SHARE = 0.004

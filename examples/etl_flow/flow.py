@@ -190,6 +190,8 @@ def main() -> None:
                 clickhouse_table=options.table,
             )
             print(f"  {rows:,} rows", flush=True)
+    print("delivering what was logged", flush=True)
+    tracker.close()
 
 
 def arguments() -> argparse.Namespace:

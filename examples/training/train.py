@@ -8,6 +8,7 @@ model in MLflow's own format.
 from __future__ import annotations
 
 import argparse
+import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
+import matplotlib as mpl
 import mlflow.sklearn
 import numpy as np
 from matplotlib import pyplot as plt
@@ -28,7 +27,7 @@ from sklearn.linear_model import SGDClassifier
 from sklearn.metrics import ConfusionMatrixDisplay, accuracy_score, log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tracklight.tracking import MLflowTracker
@@ -103,7 +102,10 @@ def candidates(name: str) -> list[Candidate]:
                 MLPClassifier((width,), learning_rate_init=0.002, random_state=0),
                 fit_in_passes,
                 30,
-                {"model": {"kind": "MLPClassifier", "hidden": {"layers": 1, "width": width}}, "learning_rate": 0.002},
+                {
+                    "model": {"kind": "MLPClassifier", "hidden": {"layers": 1, "width": width}},
+                    "learning_rate": 0.002,
+                },
             )
             for width in (16, 64)
         ]
@@ -113,9 +115,12 @@ def candidates(name: str) -> list[Candidate]:
             SGDClassifier("log_loss", alpha=alpha, learning_rate="adaptive", eta0=0.01, random_state=0),
             fit_in_passes,
             40,
-            {"model": {"kind": "SGDClassifier", "penalty": {"kind": "l2", "alpha": alpha}}, "learning_rate": 0.01},
+            {
+                "model": {"kind": "SGDClassifier", "penalty": {"kind": "l2", "alpha": alpha}},
+                "learning_rate": 0.01,
+            },
         )
-        for alpha in (1e-4, 1e-1)
+        for alpha in (1e-3, 1.0)
     ]
     boosted = Candidate(
         "boosting",
@@ -134,11 +139,12 @@ def train(tracker: MLflowTracker, candidate: Candidate, data: Split) -> float:
         losses: list[tuple[float, float]] = []
         accuracy = 0.0
         for number, epoch in enumerate(candidate.fit(candidate.model, data, candidate.epochs)):
-            losses.append((log_loss(data.train_y, epoch.train_probabilities),
-                           log_loss(data.test_y, epoch.test_probabilities)))  # fmt: skip
+            train_loss = log_loss(data.train_y, epoch.train_probabilities)
+            test_loss = log_loss(data.test_y, epoch.test_probabilities)
+            losses.append((train_loss, test_loss))
             accuracy = accuracy_score(data.test_y, epoch.test_probabilities.argmax(axis=1))
             tracker.log_metrics(
-                {"train_loss": losses[-1][0], "test_loss": losses[-1][1], "accuracy": accuracy}, step=number
+                {"train_loss": train_loss, "test_loss": test_loss, "accuracy": accuracy}, step=number
             )
         tracker.log_metric("final_accuracy", accuracy)
         with tempfile.TemporaryDirectory() as folder:  # the tracker has its own copy before this is deleted
@@ -188,9 +194,13 @@ def sweep(name: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dataset", choices=["breast-cancer", "digits"], help="only this one")
     dataset = parser.parse_args().dataset
+    mpl.use("Agg")
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it warns at every save that pickles can run code
     for name in [dataset] if dataset else ["breast-cancer", "digits"]:
         sweep(name)
 

@@ -72,7 +72,8 @@ class JournalFolder:
         make_private_folder(journals)
         ignore = journals.parent / ".gitignore"
         if not ignore.exists():
-            write_private_file(ignore, b"*\n")
+            with contextlib.suppress(OSError):  # a courtesy, no reason to have no journal
+                write_private_file(ignore, b"*\n")
         created = datetime.fromtimestamp(info.created_ms / 1000, UTC)
         name = f"{created:%Y%m%dT%H%M%S}-{info.pid}-{secrets.token_hex(4)}"
         hidden = journals / f".{name}"

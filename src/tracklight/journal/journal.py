@@ -32,6 +32,7 @@ from tracklight.model.record import Metrics, Record
 FsyncPolicy = Literal["interval", "always", "never"]
 
 RESERVE_BYTES = 256 << 10
+ROTATION_ATTEMPTS = 3
 RETRY_ROTATION_SECONDS = 1.0
 BACKLOG_RECORDS = 10_000
 
@@ -276,11 +277,8 @@ class Journal:
             return False
         reserve = self._limits.reserve_bytes
         size = max(self._limits.segment_bytes, padded(HEADER_BYTES + len(payload)) + reserve)
-        try:
-            self.folder = self.folder or self._make_folder()
-            segment = Segment(self.folder.path, self._next_sequence, size)
-        except OSError as error:
-            self.disk_error = error
+        segment = self._make_segment(size)
+        if segment is None:
             self._next_rotation = self._monotonic() + RETRY_ROTATION_SECONDS
             return False
         self._seal()
@@ -288,10 +286,20 @@ class Journal:
         self._room_end = size - reserve
         is_over_limit = self.size_bytes >= self._limits.journal_bytes
         self._fast_end = 0 if is_over_limit or self._limits.fsync == "always" else self._room_end
-        if not self._has_begun:
+        if not self._has_begun and self.folder is not None:
             self._begin(self.folder)
         self._write_backlog()
         return True
+
+    def _make_segment(self, size_bytes: int) -> Segment | None:
+        """A disk that fails once loses nothing: it is asked again at once."""
+        for _ in range(ROTATION_ATTEMPTS):
+            try:
+                self.folder = self.folder or self._make_folder()
+                return Segment(self.folder.path, self._next_sequence, size_bytes)
+            except OSError as error:
+                self.disk_error = error
+        return None
 
     def _seal(self) -> None:
         if self._segment is None:

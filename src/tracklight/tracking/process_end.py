@@ -13,21 +13,28 @@ import sys
 import threading
 import weakref
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tracklight.journal import journal as journal_module
 from tracklight.model.run import RunStatus
 from tracklight.tracking.run import status_of
 
-if TYPE_CHECKING:
-    from tracklight.tracking.tracker import Tracker
-
 RING_AGAIN_SECONDS = 0.005
-_trackers: weakref.WeakSet[Tracker] = weakref.WeakSet()  # the hooks below are the process's, so is this
+
+
+class Watched(Protocol):
+    """What the hooks call on each tracker."""
+
+    def end_open_runs(self, run_status: RunStatus) -> None: ...
+    def close(self) -> bool: ...
+    def restart_after_fork(self) -> None: ...
+
+
+_trackers: weakref.WeakSet[Watched] = weakref.WeakSet()  # the hooks below are the process's, so is this
 _installed: list[bool] = []
 
 
-def watch(tracker: Tracker) -> None:
+def watch(tracker: Watched) -> None:
     """End the tracker's open runs, and deliver what it holds, before the process is gone."""
     _trackers.add(tracker)
     if not _installed:

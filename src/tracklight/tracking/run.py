@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 from tracklight.errors import (
     ArtifactError,
@@ -17,15 +17,30 @@ from tracklight.errors import (
     JournalFullError,
     TracklightError,
 )
-from tracklight.model.record import ArtifactFile, Metrics, Params, RunEnd, RunStart, Tags
+from tracklight.events import EventLog
+from tracklight.model.record import ArtifactFile, Metrics, Params, Record, RunEnd, RunStart, Tags
 from tracklight.model.run import MlflowLimit, RunStatus, TagKey
+from tracklight.tracking.redaction import Redaction
 from tracklight.tracking.values import check_key, clean_text, flatten, metric_value, step_number
-
-if TYPE_CHECKING:
-    from tracklight.tracking.tracker import Tracker
 
 INVALID_VALUE_TAG = "tracklight.invalid."
 SHOWN_CHARACTERS = 200
+
+
+class RunOwner(Protocol):
+    """What a run needs of the tracker that started it."""
+
+    events: EventLog
+    redaction: Redaction
+    append: Callable[[Record], None]
+
+    def enter(self, run: Run) -> Run | None: ...
+    def leave(self, outer: Run | None) -> None: ...
+    def forget(self, run: Run) -> None: ...
+    def spool_file(self, source: Path) -> tuple[str, int]: ...
+    def spool_text(self, text: str, suffix: str) -> tuple[str, int]: ...
+    def mistake(self, event: str, error: Exception, **fields: Any) -> None: ...
+    def dropped(self, points: int, error: JournalFullError, **fields: Any) -> None: ...
 
 
 class Run:
@@ -41,7 +56,7 @@ class Run:
     counted in `Tracker.health` and kept as far as they can be; with ``strict`` they raise.
     """
 
-    def __init__(self, tracker: Tracker, start: RunStart) -> None:
+    def __init__(self, tracker: RunOwner, start: RunStart) -> None:
         """Runs are made by `Tracker.start_run`."""
         self._tracker = tracker
         self._append = tracker.append

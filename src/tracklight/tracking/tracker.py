@@ -6,7 +6,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ class Tracker:
             preamble=self._inherited_starts,
             is_idle=lambda: not self._open,
         )
-        self.append = self._outbox.append
+        self.append: Callable[[Record], None] = self._outbox.append
         """Write a record to the journal; see `Journal.append`."""
 
     @property
