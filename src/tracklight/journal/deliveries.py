@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from functools import partial
 
 from tracklight.client.calls import Client
 from tracklight.errors import ConfigurationError
@@ -44,9 +43,7 @@ class Deliveries:
             self._clients.append(client)
             self.each.append(make_delivery(folder, destination, client, ledger, journal.tail))
         with contextlib.suppress(RuntimeError):  # no thread starts while the interpreter shuts down
-            self._threads = [
-                Periodic("tracklight-delivery", partial(_step, delivery), 0.0) for delivery in self.each
-            ]
+            self._threads = [Periodic("tracklight-delivery", delivery.step, 0.0) for delivery in self.each]
 
     @property
     def acknowledged(self) -> int:
@@ -102,11 +99,3 @@ def _wait_for(delivery: Delivery, sequence: int, deadline: float, *, leave_dead:
         if time.monotonic() > deadline or (leave_dead and is_dead):
             return False
     return True
-
-
-def _step(delivery: Delivery) -> None:
-    try:
-        delivery.step()
-    except Exception:
-        log.error("delivery.defect", exc_info=True)
-        time.sleep(1.0)

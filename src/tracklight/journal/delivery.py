@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from tracklight.errors import (
+    AccessDeniedError,
+    ArtifactError,
     RequestRefusedError,
     ServerFailedError,
     ServerUnreachableError,
@@ -129,8 +131,8 @@ class Delivery:
         """How long the oldest record has waited that was read and not acknowledged; 0 where none waits."""
         return self._monotonic() - self._arrivals[0][1] if self._arrivals else 0.0
 
-    def step(self, wait_seconds: float = POLL_SECONDS) -> None:
-        """Read, send, and acknowledge what was answered; wait at most so long for an answer.
+    def step(self) -> None:
+        """Read, send, and acknowledge what was answered; wait a tenth of a second for an answer.
 
         A disk that cannot be read or written is an outage like any other: it is kept in ``last_error`` and
         tried again, and nothing is acknowledged meanwhile.
@@ -140,7 +142,7 @@ class Delivery:
             self._dispatch()
         except OSError as error:
             self._wait(error, None)
-        for answer in self._workers.collect(wait_seconds):
+        for answer in self._workers.collect(POLL_SECONDS):
             try:
                 self._apply(answer)
             except OSError as error:
@@ -276,6 +278,8 @@ class Delivery:
                 self._succeeded(lane, items, Sent(None, [(item, str(error)) for item in items]))
             case ServerFailedError():
                 self._failed(lane, items, error)
+            case AccessDeniedError() | ArtifactError() if isinstance(items[0].content, ArtifactFile):
+                self._failed(lane, items, error)  # a store of its own: other runs go on meanwhile
             case ServerUnreachableError():
                 self._wait(error, error.retry_after_seconds)
             case _:
@@ -296,7 +300,7 @@ class Delivery:
             self._cursor.links.pop(lane.run_id, None)
             self._lanes.pop(lane.run_id, None)
 
-    def _failed(self, lane: Lane, items: list[Item], error: ServerFailedError) -> None:
+    def _failed(self, lane: Lane, items: list[Item], error: TracklightError) -> None:
         """MLflow's internal error may be the server's trouble, or a record that it cannot digest.
 
         A batch is narrowed until one record is left. When that one keeps failing while the same run takes
@@ -311,7 +315,7 @@ class Delivery:
             lane.is_busy = True
             self._workers.submit(partial(self._judge, lane, items, lane.link, error))
 
-    def _judge(self, lane: Lane, items: list[Item], link: RunLink, error: ServerFailedError) -> _Answer:
+    def _judge(self, lane: Lane, items: list[Item], link: RunLink, error: TracklightError) -> _Answer:
         try:
             self._sender.touch(link)
         except (TracklightError, OSError) as outage:

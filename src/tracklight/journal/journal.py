@@ -216,9 +216,9 @@ class Journal:
                 return None
             if self._sync_thread is not None:
                 self._sync_thread.stop()
-            for segment in [segment for segment, _ in self._sealed] + [self._segment]:
-                if segment is not None:
-                    segment.close()
+            self._seal()
+            for segment, _ in self._sealed:
+                segment.close()
             folder = self.folder
             self._accepted_before += self._next_sequence - 1
             self._reset()
@@ -239,6 +239,7 @@ class Journal:
             self._write_backlog()
         if not self._backlog and (self._fits(payload, self._room_end) or self._rotate(payload)):
             self._write(payload)
+            self._choose_path()
         elif points:
             self.dropped_metrics += points
             raise JournalFullError(
@@ -254,6 +255,12 @@ class Journal:
                 f"No room on the disk ({self.disk_error}), and {BACKLOG_RECORDS:,} records wait in memory: "
                 "this record is lost. Free some space."
             )
+
+    def _choose_path(self) -> None:
+        """Send the next appends the slow way while anything about them needs a decision."""
+        is_over_limit = self.size_bytes >= self._limits.journal_bytes
+        must_decide = is_over_limit or self._backlog or self._limits.fsync == "always"
+        self._fast_end = 0 if must_decide else self._room_end
 
     def _fits(self, payload: bytes, end: int) -> bool:
         return self._offset + HEADER_BYTES + len(payload) <= end
@@ -284,8 +291,7 @@ class Journal:
         self._seal()
         self._segment, self._salt, self._offset = segment, segment.name.salt, 0
         self._room_end = size - reserve
-        is_over_limit = self.size_bytes >= self._limits.journal_bytes
-        self._fast_end = 0 if is_over_limit or self._limits.fsync == "always" else self._room_end
+        self._choose_path()
         if not self._has_begun and self.folder is not None:
             self._begin(self.folder)
         self._write_backlog()
@@ -320,7 +326,10 @@ class Journal:
             except OSError as error:
                 self.disk_error = error
         elif self._limits.fsync == "interval":
-            self._sync_thread = Periodic("tracklight-fsync", self.sync, self._limits.fsync_interval_seconds)
+            with contextlib.suppress(RuntimeError):  # no thread starts while the interpreter shuts down
+                self._sync_thread = Periodic(
+                    "tracklight-fsync", self.sync, self._limits.fsync_interval_seconds
+                )
         self._on_open(folder)
 
     def _write_backlog(self) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+
+from tracklight.events import EventLog
+
+log = EventLog("tracklight.threads")
+
+DEFECT_PAUSE_SECONDS = 1.0
 
 
 class Periodic:
     """Calls ``action`` every ``interval_seconds`` on a thread of its own; `wake` calls it at once.
 
-    The owner of the action handles its errors: one that escapes ends the thread. `stop` does not wait.
+    An error that the action does not handle is a defect: it is logged, and the thread goes on after a second.
+    `stop` does not wait.
     """
 
     def __init__(self, name: str, action: Callable[[], None], interval_seconds: float) -> None:
@@ -36,6 +44,10 @@ class Periodic:
 
     def _loop(self) -> None:
         while not self._stopped:
-            self._action()
+            try:
+                self._action()
+            except Exception:  # the last line of a background thread: it must not end in silence
+                log.error("thread.defect", thread=self._thread.name, exc_info=True)
+                time.sleep(DEFECT_PAUSE_SECONDS)
             self._wakened.wait(self._interval_seconds)
             self._wakened.clear()

@@ -17,6 +17,9 @@ from tracklight.wire import endpoints as api
 from tracklight.wire import messages as m
 
 
+DISK_REFUSALS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What became of items: all were taken but those in ``refused``."""
@@ -84,14 +87,18 @@ class Sender:
         return Sent(link)
 
     def upload(self, item: Item, file: ArtifactFile, link: RunLink) -> Sent:
-        """Upload a spooled file, whole or not at all, and delete it from the spool.
+        """Upload a spooled file, whole or not at all.
 
         Raises:
             ServerError: as `Client.call`, but for a refusal.
+            ArtifactError: our own disk did not give the file, and may yet.
         """
         try:
             upload(self._client, link.artifact_uri, file.artifact_path, self._spool / file.spool_name)
         except (ArtifactError, RequestRefusedError) as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and not isinstance(cause, DISK_REFUSALS):
+                raise
             return Sent(link, [(item, str(error))])
         return Sent(link)
 
