@@ -131,8 +131,8 @@ class Delivery:
         """How long the oldest record has waited that was read and not acknowledged; 0 where none waits."""
         return self._monotonic() - self._arrivals[0][1] if self._arrivals else 0.0
 
-    def step(self) -> None:
-        """Read, send, and acknowledge what was answered; wait a tenth of a second for an answer.
+    def step(self, wait_seconds: float = POLL_SECONDS) -> None:
+        """Read, send, and acknowledge what was answered; wait at most so long for an answer.
 
         A disk that cannot be read or written is an outage like any other: it is kept in ``last_error`` and
         tried again, and nothing is acknowledged meanwhile.
@@ -142,7 +142,7 @@ class Delivery:
             self._dispatch()
         except OSError as error:
             self._wait(error, None)
-        for answer in self._workers.collect(POLL_SECONDS):
+        for answer in self._workers.collect(wait_seconds):
             try:
                 self._apply(answer)
             except OSError as error:

@@ -117,7 +117,8 @@ class Outbox:
         self.journal.close()
         if self.journal.backlog:
             print(
-                f"tracklight: {self.journal.backlog:,} records are lost: the disk took none ({self.journal.disk_error}).",
+                f"tracklight: {self.journal.backlog:,} records are lost: the disk took none "
+                f"({self.journal.disk_error}).",
                 file=sys.stderr,
             )
         self._stopping.set()

@@ -16,7 +16,6 @@ from tracklight.model.run import RunStatus, TagKey
 from tracklight.wire import endpoints as api
 from tracklight.wire import messages as m
 
-
 DISK_REFUSALS = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError)
 
 

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tracklight.testing.stored import StoredRun, read_runs
 from tracklight.tracking import MLflowTracker
-from tracklight.wire import endpoints as api
-from tracklight.wire import messages as m
 
 pytest.importorskip("prefect")
 from prefect.testing.utilities import prefect_test_harness
@@ -32,32 +31,11 @@ def tracker(project: Path) -> Iterator[MLflowTracker]:
 
 
 @pytest.fixture
-def stored_runs(tracker: MLflowTracker) -> Callable[[], list[m.Run]]:
-    """Give the runs of the tracker's experiment as the embedded store has them, the oldest first."""
+def stored_runs(tracker: MLflowTracker) -> Callable[[], list[StoredRun]]:
+    """Deliver, and give the runs that the embedded store has, the oldest first."""
 
-    def read() -> list[m.Run]:
+    def read() -> list[StoredRun]:
         assert tracker.flush()
-        return search_runs(tracker)
+        return read_runs(tracker.tracker.settings.embedded_database)
 
     return read
-
-
-def search_runs(tracker: MLflowTracker) -> list[m.Run]:
-    client = tracker.tracker.client
-    found = client.call(
-        api.GET_EXPERIMENT_BY_NAME, m.GetExperimentByName(experiment_name=tracker.experiment_name)
-    )
-    request = m.SearchRuns(
-        experiment_ids=(found.experiment.experiment_id,),
-        max_results=100,
-        order_by=("attributes.start_time ASC",),
-    )
-    return list(client.call(api.SEARCH_RUNS, request).runs)
-
-
-def tags_of(run: m.Run) -> dict[str, str]:
-    return {tag.key: tag.value for tag in run.data.tags}
-
-
-def metrics_of(run: m.Run) -> dict[str, float]:
-    return {metric.key: metric.value for metric in run.data.metrics}

@@ -15,12 +15,10 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from tracklight.integrations.prefect import flow_run, hooks, task_run
+from tracklight.testing.stored import StoredRun
 from tracklight.tracking import MLflowTracker
-from tracklight.wire import messages as m
 
-from .conftest import metrics_of, tags_of
-
-StoredRuns = Callable[[], list[m.Run]]
+StoredRuns = Callable[[], list[StoredRun]]
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(180)]
 
@@ -37,9 +35,9 @@ def test_a_flow_execution_is_one_finished_run_with_its_tags(
     state = etl("2024-01-10", {"table": "t", "db_password": "hunter2", "retries": 3}, return_state=True)
 
     (run,) = stored_runs()
-    assert (run.info.run_name, run.info.run_status) == ("bhavcopy-etl-2024-01-10", "FINISHED")
-    assert metrics_of(run) == {"row_count": 3.0}
-    tags = tags_of(run)
+    assert (run.name, run.run_status) == ("bhavcopy-etl-2024-01-10", "FINISHED")
+    assert latest(run) == {"row_count": 3.0}
+    tags = run.tags
     assert tags["prefect.flow_run_id"] == str(state.state_details.flow_run_id)
     assert tags["prefect.flow_name"] == "etl-flow"
     assert tags["prefect.flow_run_name"] == "day-2024-01-10"
@@ -70,9 +68,9 @@ def test_a_retried_flow_run_goes_on_with_the_same_run(
     (run,) = stored_runs()
     assert len(attempts) == 3
     assert len(set(attempts)) == 1
-    assert run.info.run_status == "FINISHED"
-    assert metrics_of(run) == {"attempt": 3.0}
-    tags = tags_of(run)
+    assert run.run_status == "FINISHED"
+    assert latest(run) == {"attempt": 3.0}
+    tags = run.tags
     assert (tags["prefect.retry_count"], tags["prefect.state"]) == ("2", "Completed")
     assert tags["tracklight.end_reason"] == ""
 
@@ -101,9 +99,9 @@ def test_a_flow_run_that_is_run_again_later_goes_on_with_the_same_run(
     run_flow(etl, flow_run=again, return_type="state")
 
     (after,) = stored_runs()
-    assert (before.info.run_status, after.info.run_status) == ("FAILED", "FINISHED")
-    assert after.info.run_id == before.info.run_id
-    assert tags_of(after)["prefect.retry_count"] == "1"
+    assert (before.run_status, after.run_status) == ("FAILED", "FINISHED")
+    assert after.run_id == before.run_id
+    assert after.tags["prefect.retry_count"] == "1"
 
 
 def test_a_failed_flow_is_a_failed_run_that_says_why(tracker: MLflowTracker, stored_runs: StoredRuns) -> None:
@@ -115,9 +113,9 @@ def test_a_failed_flow_is_a_failed_run_that_says_why(tracker: MLflowTracker, sto
     failing(return_state=True)
 
     (run,) = stored_runs()
-    assert run.info.run_status == "FAILED"
-    assert tags_of(run)["prefect.state"] == "Failed"
-    assert "no such day" in tags_of(run)["tracklight.end_reason"]
+    assert run.run_status == "FAILED"
+    assert run.tags["prefect.state"] == "Failed"
+    assert "no such day" in run.tags["tracklight.end_reason"]
 
 
 def test_a_failure_that_leaves_no_block_is_told_by_the_hooks(
@@ -135,7 +133,7 @@ def test_a_failure_that_leaves_no_block_is_told_by_the_hooks(
     etl(return_state=True)
 
     (run,) = stored_runs()
-    assert (run.info.run_status, tags_of(run)["prefect.state"]) == ("FAILED", "Failed")
+    assert (run.run_status, run.tags["prefect.state"]) == ("FAILED", "Failed")
 
 
 def test_a_flow_that_fails_before_its_block_is_a_failed_run_all_the_same(
@@ -149,9 +147,9 @@ def test_a_flow_that_fails_before_its_block_is_a_failed_run_all_the_same(
     etl("many", return_state=True)
 
     (run,) = stored_runs()
-    assert run.info.run_status == "FAILED"
-    assert tags_of(run)["prefect.flow_name"] == "strict-flow"
-    assert "Validation of flow parameters failed" in tags_of(run)["tracklight.end_reason"]
+    assert run.run_status == "FAILED"
+    assert run.tags["prefect.flow_name"] == "strict-flow"
+    assert "Validation of flow parameters failed" in run.tags["tracklight.end_reason"]
 
 
 def test_a_flow_that_passes_its_time_limit_is_failed_and_timed_out(
@@ -165,7 +163,7 @@ def test_a_flow_that_passes_its_time_limit_is_failed_and_timed_out(
     asyncio.run(slow(return_state=True))
 
     (run,) = stored_runs()
-    assert (run.info.run_status, tags_of(run)["prefect.state"]) == ("FAILED", "TimedOut")
+    assert (run.run_status, run.tags["prefect.state"]) == ("FAILED", "TimedOut")
 
 
 @pytest.mark.parametrize("crash", [KeyboardInterrupt(), SystemExit(1), asyncio.CancelledError()])
@@ -181,7 +179,7 @@ def test_a_crashed_flow_is_a_killed_run(
         crashing()
 
     (run,) = stored_runs()
-    assert (run.info.run_status, tags_of(run)["prefect.state"]) == ("KILLED", "Crashed")
+    assert (run.run_status, run.tags["prefect.state"]) == ("KILLED", "Crashed")
 
 
 def test_without_hooks_the_block_alone_tells_a_crash(tracker: MLflowTracker, stored_runs: StoredRuns) -> None:
@@ -194,7 +192,7 @@ def test_without_hooks_the_block_alone_tells_a_crash(tracker: MLflowTracker, sto
         crashing()
 
     (run,) = stored_runs()
-    assert (run.info.run_status, tags_of(run)["prefect.state"]) == ("KILLED", "Crashed")
+    assert (run.run_status, run.tags["prefect.state"]) == ("KILLED", "Crashed")
 
 
 def test_tasks_in_threads_log_to_the_run_of_their_flow(
@@ -222,8 +220,8 @@ def test_tasks_in_threads_log_to_the_run_of_their_flow(
     etl(100)
 
     first, second = stored_runs()
-    assert set(metrics_of(first)) == {f"task_{index}" for index in range(6)} | {"async_0"}
-    assert set(metrics_of(second)) == {f"task_{index}" for index in range(100, 106)} | {"async_100"}
+    assert set(latest(first)) == {f"task_{index}" for index in range(6)} | {"async_0"}
+    assert set(latest(second)) == {f"task_{index}" for index in range(100, 106)} | {"async_100"}
 
 
 def test_flows_that_run_at_the_same_time_keep_apart(tracker: MLflowTracker, stored_runs: StoredRuns) -> None:
@@ -244,10 +242,10 @@ def test_flows_that_run_at_the_same_time_keep_apart(tracker: MLflowTracker, stor
     asyncio.run(all_flows())
 
     runs = stored_runs()
-    assert {run.info.run_name: metrics_of(run)["index"] for run in runs} == {
+    assert {run.name: latest(run)["index"] for run in runs} == {
         f"etl-{index}": float(index) for index in range(4)
     }
-    assert not any("mlflow.parentRunId" in tags_of(run) for run in runs)
+    assert not any("mlflow.parentRunId" in run.tags for run in runs)
 
 
 def test_task_runs_and_subflows_are_nested_runs_on_request(
@@ -277,16 +275,16 @@ def test_task_runs_and_subflows_are_nested_runs_on_request(
 
     etl()
 
-    by_name = {run.info.run_name: run for run in stored_runs()}
+    by_name = {run.name: run for run in stored_runs()}
     assert set(by_name) == {"etl", "parse-a", "load"}
-    parent = by_name["etl"].info.run_id
-    assert metrics_of(by_name["etl"]) == {"after": 1.0}
-    assert metrics_of(by_name["parse-a"]) == {"rows": 7.0}
-    assert tags_of(by_name["parse-a"])["mlflow.parentRunId"] == parent
-    assert tags_of(by_name["load"])["mlflow.parentRunId"] == parent
-    assert tags_of(by_name["parse-a"])["prefect.retry_count"] == "1"
-    assert tags_of(by_name["parse-a"])["prefect.task_name"] == "parse"
-    assert {run.info.run_status for run in by_name.values()} == {"FINISHED"}
+    parent = by_name["etl"].run_id
+    assert latest(by_name["etl"]) == {"after": 1.0}
+    assert latest(by_name["parse-a"]) == {"rows": 7.0}
+    assert by_name["parse-a"].tags["mlflow.parentRunId"] == parent
+    assert by_name["load"].tags["mlflow.parentRunId"] == parent
+    assert by_name["parse-a"].tags["prefect.retry_count"] == "1"
+    assert by_name["parse-a"].tags["prefect.task_name"] == "parse"
+    assert {run.run_status for run in by_name.values()} == {"FINISHED"}
 
 
 def test_a_block_in_a_block_of_the_same_flow_is_the_same_run(
@@ -306,8 +304,8 @@ def test_a_block_in_a_block_of_the_same_flow_is_the_same_run(
     etl()
 
     (run,) = stored_runs()
-    assert metrics_of(run) == {"helper": 1.0}
-    assert tags_of(run)["helped"] == "yes"
+    assert latest(run) == {"helper": 1.0}
+    assert run.tags["helped"] == "yes"
 
 
 def test_a_named_state_that_the_flow_returns_is_finished(
@@ -322,9 +320,9 @@ def test_a_named_state_that_the_flow_returns_is_finished(
     etl(True, return_state=True)
 
     good, bad = stored_runs()
-    assert good.info.run_status == "FINISHED"
-    assert bad.info.run_status == "FAILED"
-    assert tags_of(bad)["tracklight.end_reason"] == "no data"
+    assert good.run_status == "FINISHED"
+    assert bad.run_status == "FAILED"
+    assert bad.tags["tracklight.end_reason"] == "no data"
 
 
 def test_outside_prefect_the_same_code_makes_ordinary_runs(
@@ -343,7 +341,11 @@ def test_outside_prefect_the_same_code_makes_ordinary_runs(
     etl.fn()
 
     outer, inner = stored_runs()
-    assert (outer.info.run_name, inner.info.run_name) == ("etl", "parse")
-    assert {outer.info.run_status, inner.info.run_status} == {"FINISHED"}
-    assert not [key for key in tags_of(outer) if key.startswith("prefect.")]
-    assert tags_of(inner)["mlflow.parentRunId"] == outer.info.run_id
+    assert (outer.name, inner.name) == ("etl", "parse")
+    assert {outer.run_status, inner.run_status} == {"FINISHED"}
+    assert not [key for key in outer.tags if key.startswith("prefect.")]
+    assert inner.tags["mlflow.parentRunId"] == outer.run_id
+
+
+def latest(run: StoredRun) -> dict[str, float]:
+    return {point.key: point.value for point in run.points}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -19,11 +20,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelling
 
-from tracklight.errors import ServerError
-from tracklight.tracking import MLflowTracker
-from tracklight.wire import messages as m
-
-from .conftest import search_runs, tags_of
+from tracklight.testing.stored import read_runs
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(240)]
 
@@ -81,34 +78,34 @@ def start(project: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
 
 
 def test_a_flow_process_that_is_terminated_is_a_killed_run(
-    tracker: MLflowTracker, project: Path, start: Callable[[str], subprocess.Popen[bytes]]
+    project: Path, start: Callable[[str], subprocess.Popen[bytes]]
 ) -> None:
     process = start("alone")
     wait_for((project / "pid").exists, project)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == -signal.SIGTERM
 
-    (run,) = search_runs(tracker)
-    assert (run.info.run_status, tags_of(run)["prefect.state"]) == ("KILLED", "Crashed")
+    (run,) = read_runs(project / ".tracklight" / "mlflow.db")
+    assert (run.run_status, run.tags["prefect.state"]) == ("KILLED", "Crashed")
 
 
 def test_a_cancelled_flow_run_is_a_killed_run(
-    tracker: MLflowTracker, project: Path, start: Callable[[str], subprocess.Popen[bytes]]
+    project: Path, start: Callable[[str], subprocess.Popen[bytes]]
 ) -> None:
     start("serve")
     with get_client(sync_client=True) as client:
         flow_run_id = trigger(client, project)
         wait_for((project / "pid").exists, project)
         client.set_flow_run_state(flow_run_id, Cancelling(), force=True)
-        wait_for(lambda: stored_state(tracker) == "Cancelled", project)
+        wait_for(lambda: stored_state(project) == "Cancelled", project)
 
-    (run,) = search_runs(tracker)
-    assert run.info.run_status == "KILLED"
-    assert tags_of(run)["prefect.deployment_id"]
+    (run,) = read_runs(project / ".tracklight" / "mlflow.db")
+    assert run.run_status == "KILLED"
+    assert run.tags["prefect.deployment_id"]
 
 
 def test_a_flow_process_that_is_killed_at_once_is_a_killed_run(
-    tracker: MLflowTracker, project: Path, start: Callable[[str], subprocess.Popen[bytes]]
+    project: Path, start: Callable[[str], subprocess.Popen[bytes]]
 ) -> None:
     """No block and no exit handler runs; the runner calls the hook in its own process."""
     start("serve")
@@ -116,10 +113,10 @@ def test_a_flow_process_that_is_killed_at_once_is_a_killed_run(
         trigger(client, project)
         wait_for((project / "pid").exists, project)
         os.kill(int((project / "pid").read_text()), signal.SIGKILL)
-        wait_for(lambda: stored_state(tracker) == "Crashed", project)
+        wait_for(lambda: stored_state(project) == "Crashed", project)
 
-    (run,) = search_runs(tracker)
-    assert run.info.run_status == "KILLED"
+    (run,) = read_runs(project / ".tracklight" / "mlflow.db")
+    assert run.run_status == "KILLED"
 
 
 def trigger(client: SyncPrefectClient, project: Path) -> UUID:
@@ -137,13 +134,14 @@ def trigger(client: SyncPrefectClient, project: Path) -> UUID:
     return client.create_flow_run_from_deployment(deployment.id).id
 
 
-def stored_state(tracker: MLflowTracker) -> str | None:
+def stored_state(project: Path) -> str | None:
+    """Return the state that Prefect gave the run that was killed, as far as it is stored by now."""
+    database = project / ".tracklight" / "mlflow.db"
     try:
-        runs: list[m.Run] = search_runs(tracker)
-    except ServerError:
+        ended = [run for run in read_runs(database) if run.run_status == "KILLED"]
+    except sqlite3.OperationalError:
         return None
-    ended = [run for run in runs if run.info.run_status == "KILLED"]
-    return tags_of(ended[0]).get("prefect.state") if ended else None
+    return ended[0].tags.get("prefect.state") if ended else None
 
 
 def wait_for(is_true: Callable[[], bool], project: Path, seconds: float = 90.0) -> None:

@@ -107,7 +107,7 @@ def run_until_idle(delivery: Delivery, clock: Clock, seconds: float, step_second
     """Let time go by in small steps."""
     for _ in range(round(seconds / step_seconds)):
         for _ in range(3):
-            delivery.step(0.01)
+            delivery.step(0.002)
         clock.now += step_seconds
 
 
