@@ -1,9 +1,10 @@
-"""``tracklight runs``: the newest runs in a table."""
+"""``tracklight runs``: the newest runs in a table for each experiment."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import groupby
 
 import typer
 from rich import box
@@ -19,7 +20,7 @@ from tracklight.wire import endpoints as api
 from tracklight.wire import messages as m
 
 STATUS_STYLE = {"FINISHED": "green", "FAILED": "red", "KILLED": "magenta", "RUNNING": "cyan"}
-METRICS_SHOWN = 4
+METRICS_SHOWN = 3
 MOST_EXPERIMENTS = 1000
 
 
@@ -35,41 +36,49 @@ def runs(
     destinations = Destinations(settings, [settings.tracking_uri])
     name = destinations.names[0]
     if name == EMBEDDED and not settings.embedded_database.exists():
-        out.print(f"No runs yet: {escape(str(settings.directory))} has no store. Log one with MLflowTracker.")
+        out.print(
+            f"No runs yet: {escape(str(settings.directory))} has no store. Log one with MLflowTracker.",
+            soft_wrap=True,
+        )
         return
     client = destinations.open_client(name)
-    names = _experiment_names(client, experiment)
+    experiments = _experiment_names(client, experiment)
     request = m.SearchRuns(
-        experiment_ids=tuple(names), max_results=limit, order_by=("attributes.start_time DESC",)
+        experiment_ids=tuple(experiments), max_results=limit, order_by=("attributes.start_time DESC",)
     )
-    out.print(runs_table(client.call(api.SEARCH_RUNS, request).runs, names))
+    found = client.call(api.SEARCH_RUNS, request).runs
+    newest = {run.info.experiment_id: -number for number, run in reversed(list(enumerate(found)))}
+    by_experiment = sorted(found, key=lambda run: newest[run.info.experiment_id], reverse=True)
+    for experiment_id, group in groupby(by_experiment, key=lambda run: run.info.experiment_id):
+        out.print(_table(experiments[experiment_id], group))
     if name == EMBEDDED:
         out.print(
             f"Open them with:  mlflow ui --backend-store-uri {escape(settings.embedded_uri)}", soft_wrap=True
         )
 
 
-def runs_table(found: Sequence[m.Run], experiments: dict[str, str]) -> Table:
-    """Return a table of runs; ``experiments`` are names by id."""
-    table = Table(
-        "experiment", "run", "status", "started", "took", "metrics", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+def _table(title: str, found: Iterable[m.Run]) -> Table:
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column, min_width in (("run", 12), ("status", 8), ("started", 8), ("took", 6), ("metrics", 20)):
+        table.add_column(column, no_wrap=True, overflow="ellipsis", min_width=min_width)
     for run in found:
         info = run.info
-        ended = info.end_time_ms or int(time.time() * 1000)
-        took = (ended - info.start_time_ms) / 1000 if info.start_time_ms else None
-        metrics = sorted(run.data.metrics, key=lambda metric: ("/" in metric.key, metric.key))
-        shown = [f"{escape(metric.key)}={metric.value:.4g}" for metric in metrics[:METRICS_SHOWN]]
-        more = len(metrics) - METRICS_SHOWN
+        ended_ms = info.end_time_ms or int(time.time() * 1000)
         table.add_row(
-            escape(experiments.get(info.experiment_id, info.experiment_id)),
             escape(info.run_name),
             f"[{STATUS_STYLE.get(info.run_status, 'default')}]{info.run_status}[/]",
             date_time(info.start_time_ms),
-            duration(took),
-            " ".join(shown) + (f" and {more} more" if more > 0 else ""),
+            duration((ended_ms - info.start_time_ms) / 1000 if info.start_time_ms else None),
+            _metrics(run),
         )
     return table
+
+
+def _metrics(run: m.Run) -> str:
+    metrics = sorted(run.data.metrics, key=lambda metric: (metric.key.startswith("system/"), metric.key))
+    shown = [f"{escape(metric.key)} {metric.value:.4g}" for metric in metrics[:METRICS_SHOWN]]
+    more = len(metrics) - METRICS_SHOWN
+    return "\n".join([*shown, f"[dim]and {more} more[/]"] if more > 0 else shown)
 
 
 def _experiment_names(client: Client, name: str | None) -> dict[str, str]:

@@ -18,10 +18,12 @@ def fail(message: str) -> None:
 
 
 def date_time(timestamp_ms: int | None) -> str:
-    """Return a time as people read it, in the local time zone; empty where there is none."""
+    """Return a time as people read it, in the local time zone, today's without the date; empty for none."""
     if not timestamp_ms:
         return ""
-    return datetime.fromtimestamp(timestamp_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    local = datetime.fromtimestamp(timestamp_ms / 1000, UTC).astimezone()
+    is_today = local.date() == datetime.now(local.tzinfo).date()
+    return local.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M")
 
 
 def duration(seconds: float | None) -> str:

@@ -320,7 +320,10 @@ class Delivery:
             self._sender.touch(link)
         except (TracklightError, OSError) as outage:
             return _Answer(lane, items, None, ServerUnreachableError(str(outage)))
-        return _Answer(lane, items, Sent(link, [(items[0], str(error))]), None)
+        again = self._send(lane, items)  # the server is well now: if it was not before, the record is taken
+        if isinstance(again.error, type(error)):
+            return _Answer(lane, items, Sent(link, [(items[0], str(again.error))]), None)
+        return again
 
     def _wait(self, error: TracklightError | OSError | None, retry_after_seconds: float | None) -> None:
         """Leave the destination alone for a while."""
