@@ -98,7 +98,9 @@ def check(disk: Disk, library: Path, server: FaultyServer, folder: Path) -> None
         assert faults.exists(), "no call failed: the test tests nothing"
     said = json.loads(ended.stdout.splitlines()[-1])
     deliver_the_rest(project, server.uri)
-    lost_at_the_end = sum(int(count.replace(",", "")) for count in re.findall(r"([\d,]+) records are lost", told))
+    lost_at_the_end = sum(
+        int(count.replace(",", "")) for count in re.findall(r"([\d,]+) records are lost", told)
+    )
     assert lost_at_the_end == 0 or not said["counted"]["end"], told
     (run,) = [run for run in read_runs(server.database) if not run.is_deleted]
     missing = what_is_missing(run, said["counted"])
@@ -114,7 +116,9 @@ def deliver_the_rest(project: Path, uri: str) -> None:
     settings = Settings(tracking_uri=uri, directory=project)
     for path in list_journals(settings.journals):
         results = drain_journal(path, Destinations(settings).open_client)
-        assert all(result.is_complete and not result.refused and not result.damaged for result in results), results
+        assert all(result.is_complete and not result.refused and not result.damaged for result in results), (
+            results
+        )
 
 
 def what_is_missing(run: StoredRun, counted: dict[str, bool]) -> list[str]:

@@ -10,15 +10,24 @@ from pathlib import Path
 import pytest
 
 from tracklight.model.run import RunStatus
+from tracklight.settings import Settings
 from tracklight.testing.crash_audit import Witness, audit
 from tracklight.testing.crash_plan import Call, Moment, content_of, plan_calls, run_name
 from tracklight.testing.faulty_server import FaultyServer
-from tracklight.settings import Settings
 from tracklight.tracking.tracker import Tracker
 
 
 def selftest(folder: Path, kills: int, seed: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tracklight.cli.selftest", "crash", "--kills", str(kills), "--seed", str(seed)]
+    command = [
+        sys.executable,
+        "-m",
+        "tracklight.cli.selftest",
+        "crash",
+        "--kills",
+        str(kills),
+        "--seed",
+        str(seed),
+    ]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -56,7 +65,9 @@ def calls() -> list[Call]:
 
 def log(server: FaultyServer, project: Path, *, without: str = "", twice: bool = False) -> None:
     """Log what the calls above say, by hand, and leave something out."""
-    tracker = Tracker("crash", settings=Settings(tracking_uri=server.uri, directory=project / ".t", strict=True))
+    tracker = Tracker(
+        "crash", settings=Settings(tracking_uri=server.uri, directory=project / ".t", strict=True)
+    )
     for _ in range(1 + twice):
         run = tracker.start_run(run_name(1, 0))
         if without != "metric":
@@ -75,7 +86,9 @@ def log(server: FaultyServer, project: Path, *, without: str = "", twice: bool =
 @pytest.mark.parametrize(
     ("without", "lost"), [("", 0), ("metric", 2), ("param", 1), ("tag", 1), ("artifact", 1), ("end", 1)]
 )
-def test_the_audit_sees_what_is_missing(faulty: FaultyServer, project: Path, calls: list[Call], without: str, lost: int) -> None:
+def test_the_audit_sees_what_is_missing(
+    faulty: FaultyServer, project: Path, calls: list[Call], without: str, lost: int
+) -> None:
     log(faulty, project, without=without)
     result = audit(faulty.database, "crash", [Witness(1, calls, len(calls), was_killed=True)])
     assert (result.accepted, result.lost, result.duplicated) == (7, lost, 0)

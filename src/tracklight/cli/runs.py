@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from collections.abc import Iterable
 from itertools import groupby
+from pathlib import Path
 
 import typer
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from tracklight.cli.screen import date_time, duration, out
+from tracklight.cli.screen import date_time, duration, out, short
 from tracklight.client.calls import Client
 from tracklight.errors import RunNotFoundError
 from tracklight.settings import EMBEDDED, Settings
@@ -53,8 +56,15 @@ def runs(
         out.print(_table(experiments[experiment_id], group))
     if name == EMBEDDED:
         out.print(
-            f"Open them with:  mlflow ui --backend-store-uri {escape(settings.embedded_uri)}", soft_wrap=True
+            f"Open them with:  {_mlflow()} ui --backend-store-uri {escape(settings.embedded_uri)}",
+            soft_wrap=True,
         )
+
+
+def _mlflow() -> str:
+    """Return MLflow's command as it can be typed here: with its path, where the shell does not find it."""
+    beside_us = Path(sys.executable).with_name("mlflow")
+    return short(beside_us) if shutil.which("mlflow") is None and beside_us.exists() else "mlflow"
 
 
 def _table(title: str, found: Iterable[m.Run]) -> Table:

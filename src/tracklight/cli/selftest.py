@@ -62,7 +62,10 @@ def _print(report: CrashReport, folder: Path) -> None:
     if not report.is_clean:
         err.print(f"The folder is kept: {folder}", soft_wrap=True)
     kills = ", ".join(f"{name}={count}" for name, count in sorted(report.kills.items()))
-    out.print(f"killed {sum(report.kills.values())} processes in {duration(report.seconds)}: {kills}", soft_wrap=True)
+    out.print(
+        f"killed {sum(report.kills.values())} processes in {duration(report.seconds)}: {kills}",
+        soft_wrap=True,
+    )
     out.print(f"accepted={audit.accepted}, lost={audit.lost}, duplicated={audit.duplicated}")
 
 

@@ -17,6 +17,8 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +31,7 @@ from tracklight.journal.segment import list_segments
 LOCK_FILE = "owner.lock"
 INFO_FILE = "journal.json"
 SPOOL = "spool"
+DEBRIS_AGE_SECONDS = 3600.0
 
 
 class JournalInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,6 +166,14 @@ def list_journals(journals: Path) -> list[Path]:
     return sorted(
         path for path in journals.iterdir() if not path.name.startswith(".") and (path / INFO_FILE).exists()
     )
+
+
+def delete_debris(journals: Path, *, now: Callable[[], float] = time.time) -> None:
+    """Delete the hidden folders that processes left which were killed while they made or deleted a journal."""
+    for path in journals.glob(".*"):
+        with contextlib.suppress(OSError):
+            if path.is_dir() and now() - path.stat().st_mtime > DEBRIS_AGE_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def is_owned(path: Path) -> bool:

@@ -10,7 +10,7 @@ from tracklight.errors import TracklightError
 from tracklight.events import EventLog
 from tracklight.journal.backoff import Backoff
 from tracklight.journal.drain import OpenClient, drain_journal
-from tracklight.journal.folder import is_owned, list_journals, read_info
+from tracklight.journal.folder import delete_debris, is_owned, list_journals, read_info
 from tracklight.journal.survey import is_kept_for_refusals
 
 log = EventLog("tracklight.leftovers")
@@ -39,6 +39,7 @@ class Leftovers:
         """Deliver every journal of the project whose process has ended."""
         if self._monotonic() < self._not_before:
             return
+        delete_debris(self._journals)
         for path in list_journals(self._journals):
             if should_stop():
                 return

@@ -173,6 +173,10 @@ class Sender:
         if start.parent_run_id is None:
             return {}
         found = parent or _find_by_key(self._client, start.parent_run_id, experiment_id)
+        if found is None and start.parent_creator is not None and self._is_alive(start.parent_creator):
+            raise CreatorNotDoneError(
+                f"Run {start.parent_run_id} is created by journal {start.parent_creator}: its child waits for it."
+            )
         return {TagKey.PARENT_RUN: found.run_id if found else start.parent_run_id}
 
     def _experiment_id(self, name: str) -> str:

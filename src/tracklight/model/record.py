@@ -35,7 +35,7 @@ class RunStart(msgspec.Struct, frozen=True, array_like=True, tag="s"):
 
     ``run_id`` is the tracker's own id. A run that resumes is looked up on the server, by this id or by the
     tag that holds it, and only created when nothing else is about to create it: ``creator`` names the
-    journal, if any, that is.
+    journal, if any, that is. ``parent_creator`` is the same of the parent, where that is not this journal.
     """
 
     run_id: str
@@ -47,6 +47,7 @@ class RunStart(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     parent_run_id: str | None = None
     resumes: bool = False
     creator: str | None = None
+    parent_creator: str | None = None
 
 
 class RunEnd(msgspec.Struct, frozen=True, array_like=True, tag="e"):

@@ -12,6 +12,9 @@ from tracklight.model.run import RunStatus, TagKey
 from tracklight.testing.crash_plan import Call, content_of, run_name
 from tracklight.testing.stored import StoredRun, read_runs
 
+PART = ".part"
+"""The end of a file's name while it is uploaded: what a kill leaves of it is no artifact."""
+
 
 @dataclass(frozen=True, slots=True)
 class Witness:
@@ -73,49 +76,61 @@ def _check_life(witness: Witness, runs: dict[str, list[StoredRun]], result: Audi
 
 
 def _check_run(name: str, run: StoredRun, mine: list[Call], maybe: list[Call], result: Audit) -> None:
-    rows = Counter((point.key, point.step, point.value) for point in run.points)
     for call in mine:
-        for key, value in call.values:
-            if not rows.pop((key, call.step, value), 0):
-                _lose(result, 1, f"{name}: metric {key} step {call.step} is lost")
-        if call.kind == "param" and run.params.get(call.key) != call.text:
-            _lose(result, 1, f"{name}: parameter {call.key} is lost")
-        if call.kind == "tag" and run.tags.get(call.key) != call.text:
-            _lose(result, 1, f"{name}: tag {call.key} is lost")
-        if call.kind == "artifact" and _read(run.artifact_folder / call.key) != content_of(call):
-            _lose(result, 1, f"{name}: artifact {call.key} is lost")
-    for call in maybe:
-        for key, value in call.values:
-            rows.pop((key, call.step, value), None)
-    for key, step, value in rows:
-        result.findings.append(f"{name}: metric {key} step {step} has {value}, which was never logged")
-    steps = Counter((point.key, point.step) for point in run.points)
-    for (key, step), count in steps.items():
-        if count > 1:
-            result.duplicated += count - 1
-            result.findings.append(f"{name}: metric {key} step {step} has {count} rows")
+        if not _has_arrived(call, run):
+            _lose(result, 1, f"{name}: {call.kind} {call.key} is lost")
+    _check_points(name, run, mine, maybe, result)
     made = {call.key for call in (*mine, *maybe) if call.kind == "artifact"}
     found = {path.name for path in run.artifact_folder.rglob("*")} if run.artifact_folder.is_dir() else set()
     for file in sorted(found - made):
-        # The server's end is allowed to be killed too: a part that was never renamed is no artifact.
-        if not file.endswith(".part"):
+        if not file.endswith(PART):
             result.findings.append(f"{name}: artifact {file} was never logged")
 
 
-def _check_end(
+def _has_arrived(call: Call, run: StoredRun) -> bool:
+    match call.kind:
+        case "param":
+            return run.params.get(call.key) == call.text
+        case "tag":
+            return run.tags.get(call.key) == call.text
+        case "artifact":
+            return _read(run.artifact_folder / call.key) == content_of(call)
+        case _:
+            return True
+
+
+def _check_points(name: str, run: StoredRun, mine: list[Call], maybe: list[Call], result: Audit) -> None:
+    rows = Counter((point.key, point.step, point.value) for point in run.points)
+    for key, step, value in _points_of(mine):
+        if not rows.pop((key, step, value), 0):
+            _lose(result, 1, f"{name}: metric {key} step {step} is lost")
+    for point in _points_of(maybe):
+        rows.pop(point, None)
+    for key, step, value in rows:
+        result.findings.append(f"{name}: metric {key} step {step} has {value}, which was never logged")
+    for (key, step), count in Counter((point.key, point.step) for point in run.points).items():
+        if count > 1:
+            result.duplicated += count - 1
+            result.findings.append(f"{name}: metric {key} step {step} has {count} rows")
+
+
+def _points_of(calls: list[Call]) -> list[tuple[str, int, float]]:
+    return [(key, call.step, value) for call in calls for key, value in call.values]
+
+
+def _check_end(  # noqa: PLR0917 - the arguments of `_check_run`, and the witness
     name: str, run: StoredRun, mine: list[Call], maybe: list[Call], witness: Witness, result: Audit
 ) -> None:
     has_ended = any(call.kind == "end" for call in mine)
     may_have_ended = has_ended or any(call.kind == "end" for call in maybe)
     if has_ended and run.run_status is not RunStatus.FINISHED:
         _lose(result, 1, f"{name} has ended, and is {run.run_status} on the server")
-    if may_have_ended and run.run_status is RunStatus.FINISHED:
+    if has_ended or not witness.was_killed or (may_have_ended and run.run_status is RunStatus.FINISHED):
         return
-    if not has_ended and witness.was_killed:
-        if run.run_status is not RunStatus.KILLED:
-            result.findings.append(f"{name} was left by a killed process, and is {run.run_status} on the server")
-        elif TagKey.END_REASON not in run.tags:
-            result.findings.append(f"{name} is KILLED without the tag {TagKey.END_REASON}")
+    if run.run_status is not RunStatus.KILLED:
+        result.findings.append(f"{name} was left by a killed process, and is {run.run_status} on the server")
+    elif TagKey.END_REASON not in run.tags:
+        result.findings.append(f"{name} is KILLED without the tag {TagKey.END_REASON}")
 
 
 def _lose(result: Audit, records: int, finding: str) -> None:

@@ -95,7 +95,9 @@ def _rotating(chance: random.Random) -> Iterator[Call]:
     """Values so large that a small segment is full after three of them."""
     yield Call("start", run=0)
     for step in range(60):
-        yield Call("param", run=0, key=f"large{step}", text=f"{chance.random()}-" + "x" * LARGE_PARAM_CHARACTERS)
+        yield Call(
+            "param", run=0, key=f"large{step}", text=f"{chance.random()}-" + "x" * LARGE_PARAM_CHARACTERS
+        )
         yield Call("metrics", run=0, step=step, values=(("loss", chance.random()),))
         if chance.random() < 0.03:
             yield Call("pause", seconds=chance.uniform(0.001, 0.03))

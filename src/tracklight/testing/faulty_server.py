@@ -64,6 +64,7 @@ class FaultyServer:
         )
         # As a server of one process, it does one thing after the other.
         self._one_at_a_time = threading.Lock()
+        self._is_closed = False
 
     def start(self) -> None:
         """Listen, on the same port as before."""
@@ -71,7 +72,9 @@ class FaultyServer:
         listener.daemon_threads = True
         self._listener, self.port = listener, listener.server_port
         self.uri = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        self._thread = threading.Thread(
+            target=listener.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -83,8 +86,11 @@ class FaultyServer:
             self._listener = None
 
     def close(self) -> None:
+        """Stop for good, once the request that is being answered has been."""
         self.stop()
-        self._application.close()
+        with self._one_at_a_time:
+            self._is_closed = True
+            self._application.close()
 
     def count(self, endpoint: str) -> int:
         """Return how many requests of one endpoint came in."""
@@ -96,6 +102,8 @@ class FaultyServer:
         def forward() -> Answer:
             self.forwarded.append(asked)
             with self._one_at_a_time:
+                if self._is_closed:
+                    return mlflow_error(503, "TEMPORARILY_UNAVAILABLE")
                 return self._application.send(
                     asked.method,
                     asked.path,
@@ -113,12 +121,12 @@ class FaultyServer:
             protocol_version = "HTTP/1.1"
 
             def _serve(self) -> None:
-                if server._listener is None:  # noqa: SLF001 - a kept connection of a server that was stopped
+                if server._listener is None:
                     return self._cut()
                 path, _, query = self.path.partition("?")
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 body = self.rfile.read(int(headers.get("content-length", 0)))
-                answer = server._answer(Asked(self.command, path, query, body, headers, time.monotonic()))  # noqa: SLF001
+                answer = server._answer(Asked(self.command, path, query, body, headers, time.monotonic()))
                 if answer is None:
                     return self._cut()
                 with contextlib.suppress(OSError):  # the client has gone
@@ -131,7 +139,7 @@ class FaultyServer:
                     self.wfile.write(answer.body)
                 return None
 
-            do_GET = do_POST = do_PUT = _serve
+            do_GET = do_POST = do_PUT = _serve  # noqa: N815 - the library's names
 
             def _cut(self) -> None:
                 """Close with a reset, as a machine that has gone away."""

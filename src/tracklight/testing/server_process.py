@@ -49,7 +49,7 @@ class ServerProcess:
         command += ["--backend-store-uri", f"sqlite:///{self.database}"]
         command += ["--artifact-root", str(self.folder / "artifacts")]
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - our own server
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment()
             )
 

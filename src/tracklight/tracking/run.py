@@ -15,7 +15,6 @@ from tracklight.errors import (
     InvalidKeyError,
     InvalidValueError,
     JournalFullError,
-    TracklightError,
 )
 from tracklight.events import EventLog
 from tracklight.model.record import ArtifactFile, Metrics, Params, Record, RunEnd, RunStart, Tags
@@ -69,6 +68,11 @@ class Run:
         self.dropped_metrics = 0
         self.is_inherited = False
         """The run belongs to the process that this one was forked from, and ends there."""
+
+    @property
+    def owner(self) -> RunOwner:
+        """The tracker that started it."""
+        return self._tracker
 
     @property
     def name(self) -> str:
@@ -275,10 +279,10 @@ class Run:
 
     def _keep_invalid(self, key: object, value: object) -> None:
         """Keep what cannot be a metric where a person will see it: in a tag of the run."""
-        name = clean_text(f"{INVALID_VALUE_TAG}{key}")[: MlflowLimit.KEY_LENGTH]
         try:
+            name = clean_text(f"{INVALID_VALUE_TAG}{key}")[: MlflowLimit.KEY_LENGTH]
             self.set_tag(name, clean_text(repr(value))[:SHOWN_CHARACTERS])
-        except TracklightError:
+        except Exception:  # noqa: BLE001 - the outage guard: not even its text can be had
             return
 
 

@@ -130,6 +130,7 @@ class Tracker:
             tags=source_tags(),
             parent_run_id=parent_id,
             resumes=run_id is not None,
+            parent_creator=self._creator_elsewhere(parent) if isinstance(parent, Run) else None,
         )
         run = Run(self, start)
         process_end.watch(self)
@@ -249,6 +250,14 @@ class Tracker:
         if self.settings.strict:
             raise error
         self.events.warning_each_minute("mlflow_metric_failed", error=str(error), **fields)
+
+    def _creator_elsewhere(self, parent: Run) -> str | None:
+        """Return the journal that creates a run of another tracker where the runs of this one go."""
+        other = parent.owner
+        if not isinstance(other, Tracker) or other is self or other.journal_path is None:
+            return None
+        is_beside = (other.tracking_uri, other.experiment_name) == (self.tracking_uri, self.experiment_name)
+        return other.journal_path.name if is_beside else None
 
     def _spool_folder(self) -> Path:
         folder = self._outbox.journal.folder

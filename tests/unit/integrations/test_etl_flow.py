@@ -22,6 +22,9 @@ pytestmark = pytest.mark.timeout(180)
 
 def test_the_flow_is_one_run_with_the_params_and_metrics_of_the_document(project: Path) -> None:
     environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    environment |= {
+        "TRACKLIGHT_EXIT_TIMEOUT_SECONDS": "60"
+    }  # to make the store takes seconds on a busy machine
     environment.pop("BHAVCOPY_PLAIN", None)
     command = [sys.executable, str(FLOW), "--days", "1", "--http"]
     done = subprocess.run(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from uuid import UUID
 
 import pytest
 
 pytest.importorskip("prefect")
 from prefect import flow, task
 from prefect.client.orchestration import get_client
-from prefect.states import Completed, Failed
+from prefect.exceptions import Pause
+from prefect.flow_engine import run_flow
+from prefect.states import Completed, Failed, Scheduled, Suspended
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from tracklight.integrations.prefect import flow_run, hooks, task_run
@@ -79,9 +84,6 @@ def test_a_flow_run_that_is_run_again_later_goes_on_with_the_same_run(
     tracker: MLflowTracker, stored_runs: StoredRuns
 ) -> None:
     """What the retry button of Prefect does: the flow run is scheduled anew and executed by another process."""
-    from prefect.flow_engine import run_flow
-    from prefect.states import Scheduled
-
     works = [False, True]
 
     @flow(**hooks(tracker))
@@ -345,6 +347,36 @@ def test_outside_prefect_the_same_code_makes_ordinary_runs(
     assert {outer.run_status, inner.run_status} == {"FINISHED"}
     assert not [key for key in outer.tags if key.startswith("prefect.")]
     assert inner.tags["mlflow.parentRunId"] == outer.run_id
+
+
+def test_a_suspended_flow_run_is_a_scheduled_run_that_goes_on_when_it_is_resumed(
+    tracker: MLflowTracker, stored_runs: StoredRuns
+) -> None:
+    answers = [None, "yes"]
+
+    @flow(**hooks(tracker))
+    def etl() -> None:
+        with flow_run(tracker, run_name="etl"):
+            tracker.log_metric("asked", 1)
+            if answers.pop(0) is None:
+                raise Pause(state=Suspended())
+
+    with pytest.raises(Pause):
+        etl()
+    (suspended,) = stored_runs()
+    with get_client(sync_client=True) as client:
+        again = client.read_flow_run(UUID(suspended.tags["prefect.flow_run_id"]))
+    run_flow(etl, flow_run=again)
+
+    (resumed,) = stored_runs()
+    assert (suspended.run_status, suspended.end_time_ms) == ("SCHEDULED", None)
+    assert suspended.tags["prefect.state"] == "Suspended"
+    assert (resumed.run_status, resumed.run_id) == ("FINISHED", suspended.run_id)
+
+
+def test_importing_tracklight_imports_no_prefect() -> None:
+    program = "import sys, tracklight.tracking, tracklight.cli.main; sys.exit('prefect' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def latest(run: StoredRun) -> dict[str, float]:

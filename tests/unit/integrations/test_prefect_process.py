@@ -58,6 +58,7 @@ def start(project: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
     def start(how: str) -> subprocess.Popen[bytes]:
         environment = os.environ | {
             "PREFECT_API_URL": str(PREFECT_API_URL.value()),
+            "TRACKLIGHT_EXIT_TIMEOUT_SECONDS": "60",  # to make the store takes seconds on a busy machine
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         }

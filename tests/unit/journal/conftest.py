@@ -16,7 +16,11 @@ WriteJournal = Callable[..., Path]
 @pytest.fixture
 def info() -> JournalInfo:
     return JournalInfo(
-        destinations=("http://127.0.0.1:1",), experiment_name="x", host="here", pid=1, created_ms=1_700_000_000_000
+        destinations=("http://127.0.0.1:1",),
+        experiment_name="x",
+        host="here",
+        pid=1,
+        created_ms=1_700_000_000_000,
     )
 
 

@@ -38,7 +38,9 @@ def point(number: int) -> Metrics:
     return Metrics("run", number, number, {"loss": float(number)})
 
 
-def test_a_record_is_on_disk_when_append_returns(open_journal: Callable[..., Journal], read_journal: Read) -> None:
+def test_a_record_is_on_disk_when_append_returns(
+    open_journal: Callable[..., Journal], read_journal: Read
+) -> None:
     journal = open_journal(fsync="never")
     for number in range(100):
         journal.append(point(number))
@@ -46,7 +48,9 @@ def test_a_record_is_on_disk_when_append_returns(open_journal: Callable[..., Jou
     journal.close()
 
 
-def test_nothing_is_made_before_the_first_record(tmp_path: Path, open_journal: Callable[..., Journal]) -> None:
+def test_nothing_is_made_before_the_first_record(
+    tmp_path: Path, open_journal: Callable[..., Journal]
+) -> None:
     journal = open_journal()
     assert list(tmp_path.iterdir()) == []
     journal.close()
@@ -55,7 +59,10 @@ def test_nothing_is_made_before_the_first_record(tmp_path: Path, open_journal: C
 
 @pytest.mark.parametrize("fsync", ["interval", "always", "never"])
 def test_records_keep_their_order_across_segments(
-    open_journal: Callable[..., Journal], mixed_records: Callable[[int], Sequence[Record]], read_journal: Read, fsync: FsyncPolicy
+    open_journal: Callable[..., Journal],
+    mixed_records: Callable[[int], Sequence[Record]],
+    read_journal: Read,
+    fsync: FsyncPolicy,
 ) -> None:
     records = list(mixed_records(1500))
     journal = open_journal(segment_bytes=1 << 14, fsync=fsync, fsync_interval_seconds=0.005)
@@ -99,7 +106,11 @@ def test_at_the_size_limit_metrics_are_refused_and_counted_and_all_else_is_kept(
             kept.append(record)
         except JournalFullError:
             refused += 2
-    others = [Params("run", {"late": "x" * 1000}), Tags("run", {"late": "tag"}), RunEnd("run", RunStatus.FINISHED, 1)] * 20
+    others = [
+        Params("run", {"late": "x" * 1000}),
+        Tags("run", {"late": "tag"}),
+        RunEnd("run", RunStatus.FINISHED, 1),
+    ] * 20
     for other in others:
         journal.append(other)
     journal.close()
@@ -110,16 +121,22 @@ def test_at_the_size_limit_metrics_are_refused_and_counted_and_all_else_is_kept(
 
 def test_metrics_are_taken_again_once_the_journal_drains(open_journal: Callable[..., Journal]) -> None:
     journal = open_journal(segment_bytes=1 << 14, journal_bytes=1 << 16, fsync="never")
-    with pytest.raises(JournalFullError):
+
+    def append_until_full() -> None:
         for number in range(3000):
             journal.append(point(number))
+
+    with pytest.raises(JournalFullError):
+        append_until_full()
     journal.forget(journal.next_sequence)
     journal.append(point(1))
     assert journal.size_bytes < 1 << 15
     journal.close()
 
 
-def test_acknowledged_segments_are_deleted_and_the_others_kept(open_journal: Callable[..., Journal], read_journal: Read) -> None:
+def test_acknowledged_segments_are_deleted_and_the_others_kept(
+    open_journal: Callable[..., Journal], read_journal: Read
+) -> None:
     journal = open_journal(segment_bytes=1 << 14, fsync="never")
     for number in range(1, 2001):
         journal.append(point(number))
@@ -133,7 +150,9 @@ def test_acknowledged_segments_are_deleted_and_the_others_kept(open_journal: Cal
     journal.close()
 
 
-def test_32_threads_lose_nothing_and_keep_the_order_of_each(open_journal: Callable[..., Journal], read_journal: Read) -> None:
+def test_32_threads_lose_nothing_and_keep_the_order_of_each(
+    open_journal: Callable[..., Journal], read_journal: Read
+) -> None:
     journal = open_journal(segment_bytes=1 << 15, fsync_interval_seconds=0.002)
     barrier = threading.Barrier(32)
 
@@ -151,7 +170,11 @@ def test_32_threads_lose_nothing_and_keep_the_order_of_each(open_journal: Callab
     records, reader = read_journal(folder_of(journal))
     assert reader.damaged == 0
     for thread in range(32):
-        steps = [record.step for record in records if isinstance(record, Metrics) and record.run_id == f"run{thread}"]
+        steps = [
+            record.step
+            for record in records
+            if isinstance(record, Metrics) and record.run_id == f"run{thread}"
+        ]
         assert steps == list(range(300))
 
 
@@ -171,7 +194,9 @@ def test_asyncio_tasks_append_side_by_side(open_journal: Callable[..., Journal],
     assert len(read_journal(folder_of(journal))[0]) == 1000
 
 
-def test_a_reader_sees_every_record_while_the_journal_is_written(open_journal: Callable[..., Journal]) -> None:
+def test_a_reader_sees_every_record_while_the_journal_is_written(
+    open_journal: Callable[..., Journal],
+) -> None:
     journal = open_journal(segment_bytes=1 << 14, fsync="never")
     journal.append(point(0))
     reader = Reader(folder_of(journal), 1, journal.tail)

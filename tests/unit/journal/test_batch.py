@@ -12,9 +12,17 @@ from tracklight.model.run import MlflowLimit, RunStatus
 from tracklight.wire.messages import Metric, Param, Tag
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-values = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(["x" * 6000, "é" * 6000, "\x01" * 6000])
+values = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
+    ["x" * 6000, "é" * 6000, "\x01" * 6000]
+)
 records = st.one_of(
-    st.builds(Metrics, st.just("run"), st.integers(0, 9), st.integers(0, 9), st.dictionaries(texts, st.floats(allow_nan=False), max_size=40)),
+    st.builds(
+        Metrics,
+        st.just("run"),
+        st.integers(0, 9),
+        st.integers(0, 9),
+        st.dictionaries(texts, st.floats(allow_nan=False), max_size=40),
+    ),
     st.builds(Params, st.just("run"), st.dictionaries(texts, values, max_size=30)),
     st.builds(Tags, st.just("run"), st.dictionaries(texts, values, max_size=30)),
 )
@@ -41,7 +49,9 @@ def test_batches_hold_every_item_once_in_order_within_mlflows_limits(logged: lis
         assert len(request.metrics) <= MlflowLimit.METRICS_PER_BATCH
         assert len(request.params) <= MlflowLimit.PARAMS_PER_BATCH
         assert len(request.tags) <= MlflowLimit.TAGS_PER_BATCH
-        assert len(request.metrics) + len(request.params) + len(request.tags) <= MlflowLimit.ENTITIES_PER_BATCH
+        assert (
+            len(request.metrics) + len(request.params) + len(request.tags) <= MlflowLimit.ENTITIES_PER_BATCH
+        )
         assert len(msgspec.json.encode(request)) <= MlflowLimit.BATCH_BYTES or len(batch) == 1
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +16,9 @@ links = st.dictionaries(texts, st.builds(RunLink, run_id=texts, experiment_id=te
 def test_a_cursor_comes_back_as_it_was_saved(
     tmp_path: Path, next_sequence: int, links: dict[str, RunLink], refused: int, damaged: int
 ) -> None:
-    cursor = Cursor(destination="a", next_sequence=next_sequence, links=links, refused=refused, damaged=damaged)
+    cursor = Cursor(
+        destination="a", next_sequence=next_sequence, links=links, refused=refused, damaged=damaged
+    )
     CursorFile(tmp_path, "a").save(cursor)
     assert CursorFile(tmp_path, "a").load() == cursor
 
@@ -42,14 +43,15 @@ def test_each_destination_has_a_cursor_of_its_own(tmp_path: Path) -> None:
 def test_what_was_refused_is_kept_and_a_torn_line_hides_no_other(tmp_path: Path) -> None:
     file = CursorFile(tmp_path, "a")
     refusals = [
-        Refusal(sequence=number, run_id="run", kind="Param", key="k\n", value="v", reason="no\nway") for number in range(3)
+        Refusal(sequence=number, run_id="run", kind="Param", key="k\n", value="v", reason="no\nway")
+        for number in range(3)
     ]
     file.set_aside(refusals[:2])
     with file.refusals_path.open("ab") as lines:
         lines.write(b'{"sequence": 1, "run\n')
     file.set_aside(refusals[2:])
     assert file.refusals() == refusals
-    assert os.stat(file.refusals_path).st_mode & 0o777 == 0o600
+    assert file.refusals_path.stat().st_mode & 0o777 == 0o600
 
 
 def test_nothing_was_refused_where_there_is_no_file(tmp_path: Path) -> None:

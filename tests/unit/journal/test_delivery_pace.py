@@ -81,7 +81,9 @@ def transport(clock: Clock) -> ScriptedTransport:
 
 
 @pytest.fixture
-def delivery(write_journal: Callable[..., Path], transport: ScriptedTransport, clock: Clock) -> Iterator[Delivery]:
+def delivery(
+    write_journal: Callable[..., Path], transport: ScriptedTransport, clock: Clock
+) -> Iterator[Delivery]:
     path = write_journal(
         [
             RunStart("run", "x", "", "", 1, {}),
@@ -125,7 +127,9 @@ def test_a_server_that_is_down_is_asked_less_and_less_often(
     assert delivery.last_error == "down"
 
 
-def test_once_it_answers_everything_goes_at_once(delivery: Delivery, transport: ScriptedTransport, clock: Clock) -> None:
+def test_once_it_answers_everything_goes_at_once(
+    delivery: Delivery, transport: ScriptedTransport, clock: Clock
+) -> None:
     transport.trouble = [ServerUnreachableError("down")] * 3
     run_until_idle(delivery, clock, 7.5)
     assert delivery.next_sequence == 53
@@ -134,14 +138,18 @@ def test_once_it_answers_everything_goes_at_once(delivery: Delivery, transport: 
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_retry_after_is_waited_for(delivery: Delivery, transport: ScriptedTransport, clock: Clock, status: int) -> None:
+def test_a_retry_after_is_waited_for(
+    delivery: Delivery, transport: ScriptedTransport, clock: Clock, status: int
+) -> None:
     transport.trouble = [Answer(status, {"retry-after": "20"}, b"")]
     run_until_idle(delivery, clock, 25.0)
     assert times(transport)[:2] == [0.0, 20.0]
     assert delivery.next_sequence == 53
 
 
-def test_a_retry_after_that_is_a_date_is_waited_for(delivery: Delivery, transport: ScriptedTransport, clock: Clock) -> None:
+def test_a_retry_after_that_is_a_date_is_waited_for(
+    delivery: Delivery, transport: ScriptedTransport, clock: Clock
+) -> None:
     transport.trouble = [Answer(503, {"retry-after": "Thu, 01 Jan 1970 00:00:10 GMT"}, b"")]
     run_until_idle(delivery, clock, 12.0)
     assert times(transport)[:2] == [0.0, 10.0]
@@ -155,7 +163,9 @@ def test_a_short_retry_after_does_not_undo_the_back_off(
     assert times(transport)[:5] == [0.0, 1.0, 3.0, 7.0, 15.0]
 
 
-def test_how_long_the_oldest_record_waits_is_known(delivery: Delivery, transport: ScriptedTransport, clock: Clock) -> None:
+def test_how_long_the_oldest_record_waits_is_known(
+    delivery: Delivery, transport: ScriptedTransport, clock: Clock
+) -> None:
     transport.trouble = [ServerUnreachableError("down")] * 4
     run_until_idle(delivery, clock, 7.0)
     assert delivery.oldest_age_seconds() == 7.0

@@ -3,7 +3,15 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracklight.journal.frame import ALIGNMENT, MAGIC, decode_record, encode_frame, encode_record, padded, scan_frames
+from tracklight.journal.frame import (
+    ALIGNMENT,
+    MAGIC,
+    decode_record,
+    encode_frame,
+    encode_record,
+    padded,
+    scan_frames,
+)
 from tracklight.model.record import ArtifactFile, Metrics, Params, RunEnd, RunStart, Tags
 from tracklight.model.run import RunStatus
 
@@ -11,10 +19,27 @@ salts = st.integers(0, 2**32 - 1)
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 garbage = st.lists(st.binary(max_size=40) | st.just(MAGIC + b"\xff" * 16) | st.just(MAGIC)).map(b"".join)
 records = st.one_of(
-    st.builds(Metrics, texts, st.integers(0, 2**63 - 1), st.integers(-(2**63), 2**64 - 1), st.dictionaries(texts, st.floats(allow_nan=False))),
+    st.builds(
+        Metrics,
+        texts,
+        st.integers(0, 2**63 - 1),
+        st.integers(-(2**63), 2**64 - 1),
+        st.dictionaries(texts, st.floats(allow_nan=False)),
+    ),
     st.builds(Params, texts, st.dictionaries(texts, texts)),
     st.builds(Tags, texts, st.dictionaries(texts, texts)),
-    st.builds(RunStart, texts, texts, texts, texts, st.integers(0, 2**63 - 1), st.dictionaries(texts, texts), st.none() | texts, st.booleans(), st.none() | texts),
+    st.builds(
+        RunStart,
+        texts,
+        texts,
+        texts,
+        texts,
+        st.integers(0, 2**63 - 1),
+        st.dictionaries(texts, texts),
+        st.none() | texts,
+        st.booleans(),
+        st.none() | texts,
+    ),
     st.builds(RunEnd, texts, st.sampled_from(RunStatus), st.integers(0, 2**63 - 1)),
     st.builds(ArtifactFile, texts, texts, texts, st.integers(0, 2**63 - 1)),
 )
@@ -37,7 +62,9 @@ def test_every_frame_is_found_whatever_lies_between(
     for sequence, (payload, rubbish) in enumerate(payloads):
         data += aligned(encode_frame(payload, sequence, salt)) + aligned(rubbish)
     found = list(scan_frames(data, 0, salt))
-    assert [(frame.sequence, frame.payload) for frame in found] == list(enumerate(payload for payload, _ in payloads))
+    assert [(frame.sequence, frame.payload) for frame in found] == list(
+        enumerate(payload for payload, _ in payloads)
+    )
     assert all(frame.start % ALIGNMENT == 0 and frame.end % ALIGNMENT == 0 for frame in found)
 
 

@@ -58,7 +58,9 @@ def check_whole(run: StoredRun) -> None:
     assert (run.artifact_folder / "weights.bin").read_bytes() == b"weights"
 
 
-def test_both_servers_get_everything(settings: Settings, faulty: FaultyServer, mirror: FaultyServer, project: Path) -> None:
+def test_both_servers_get_everything(
+    settings: Settings, faulty: FaultyServer, mirror: FaultyServer, project: Path
+) -> None:
     tracker = Tracker("mirrors", settings=settings)
     log_a_run(tracker, project / "weights.bin")
     assert tracker.close()

@@ -7,13 +7,21 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tracklight.errors import JournalBusyError, JournalError
-from tracklight.journal.folder import JournalFolder, JournalInfo, is_owned, list_journals, read_info
+from tracklight.journal.folder import (
+    JournalFolder,
+    JournalInfo,
+    delete_debris,
+    is_owned,
+    list_journals,
+    read_info,
+)
 from tracklight.journal.journal import Journal, JournalLimits
 from tracklight.journal.reader import Reader
 from tracklight.journal.spool import spool_file, spool_text
@@ -27,11 +35,15 @@ def point(number: int) -> Metrics:
 
 
 def modes_below(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): oct(stat.S_IMODE(path.stat().st_mode)) for path in folder.rglob("*")}
+    return {
+        str(path.relative_to(folder)): oct(stat.S_IMODE(path.stat().st_mode)) for path in folder.rglob("*")
+    }
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
-def test_folders_are_0700_and_files_0600_whatever_the_umask(tmp_path: Path, info: JournalInfo, mask: int) -> None:
+def test_folders_are_0700_and_files_0600_whatever_the_umask(
+    tmp_path: Path, info: JournalInfo, mask: int
+) -> None:
     former = os.umask(mask)
     try:
         source = tmp_path / "model.bin"
@@ -176,8 +188,25 @@ journal.close()
     assert len(list_journals(tmp_path)) == 21
 
 
+def test_what_a_process_left_that_was_killed_while_it_deleted_a_journal_is_deleted_an_hour_later(
+    tmp_path: Path, info: JournalInfo
+) -> None:
+    folder = JournalFolder.create(tmp_path, info)
+    debris = tmp_path / ".20260101T000000-1-abcd"
+    (debris / "spool").mkdir(parents=True)
+    (debris / "spool" / "large.bin").write_bytes(b"x")
+    delete_debris(tmp_path)
+    assert debris.exists(), "it may be a journal that is being made"
+    delete_debris(tmp_path, now=lambda: time.time() + 3601)
+    assert not debris.exists()
+    assert list_journals(tmp_path) == [folder.path]
+    folder.release()
+
+
 @pytest.mark.parametrize("broken", ["", "{", "[]", '{"format": 1}'])
-def test_a_folder_whose_description_is_broken_is_no_journal(tmp_path: Path, info: JournalInfo, broken: str) -> None:
+def test_a_folder_whose_description_is_broken_is_no_journal(
+    tmp_path: Path, info: JournalInfo, broken: str
+) -> None:
     folder = JournalFolder.create(tmp_path, info)
     folder.release()
     (folder.path / "journal.json").write_text(broken)

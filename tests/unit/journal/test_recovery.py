@@ -34,7 +34,9 @@ class Written:
 
     def record_at(self, offset: int) -> int | None:
         """Return the number of the record that the byte belongs to, None for padding."""
-        return next((number for number, (start, end) in enumerate(self.places) if start <= offset < end), None)
+        return next(
+            (number for number, (start, end) in enumerate(self.places) if start <= offset < end), None
+        )
 
 
 @pytest.fixture
@@ -90,7 +92,9 @@ def test_a_journal_of_64_kb_can_be_cut_at_every_byte(written: Written, read_jour
     check_truncations(written, read_journal, range(len(written.data)))
 
 
-def test_a_flipped_bit_loses_the_record_that_it_hits_and_no_other(written: Written, read_journal: Read) -> None:
+def test_a_flipped_bit_loses_the_record_that_it_hits_and_no_other(
+    written: Written, read_journal: Read
+) -> None:
     check_flips(written, read_journal, range(0, len(written.data), STRIDE))
 
 
@@ -104,7 +108,9 @@ def test_a_bit_of_every_byte_of_a_64_kb_journal_can_flip(written: Written, read_
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_hole_of_zeros_loses_what_it_covers_and_counts_it(written: Written, read_journal: Read, seed: int) -> None:
+def test_a_hole_of_zeros_loses_what_it_covers_and_counts_it(
+    written: Written, read_journal: Read, seed: int
+) -> None:
     chance = random.Random(seed)
     start = chance.randrange(len(written.data) // 2)
     end = min(start + chance.choice((1, 100, 4096, 20_000)), written.places[-1][0])
@@ -119,9 +125,7 @@ def test_a_hole_of_zeros_loses_what_it_covers_and_counts_it(written: Written, re
     assert reader.damaged == len(lost)
 
 
-def test_a_journal_of_a_killed_process_ends_at_its_last_record(
-    written: Written, read_journal: Read
-) -> None:
+def test_a_journal_of_a_killed_process_ends_at_its_last_record(written: Written, read_journal: Read) -> None:
     """Its segment was never cut to what is used."""
     written.segment.write_bytes(written.data + bytes(1 << 20))
     records, reader = read_journal(written.path)
@@ -145,7 +149,9 @@ def test_a_missing_segment_loses_its_records_alone(
     assert reader.damaged == (0 if missing == -1 else following - gone.first_sequence)
 
 
-def test_an_empty_segment_is_stepped_over(write_journal: Callable[..., Path], mixed_records: Mixed, read_journal: Read) -> None:
+def test_an_empty_segment_is_stepped_over(
+    write_journal: Callable[..., Path], mixed_records: Mixed, read_journal: Read
+) -> None:
     records = list(mixed_records(1000))
     path = write_journal(records, segment_bytes=1 << 14)
     first, second = list_segments(path)[:2]
@@ -171,7 +177,12 @@ def test_a_record_of_a_newer_version_is_given_as_unknown_and_the_rest_is_read(
     known = Metrics("run", 1, 1, {"loss": 1.0})
     path = write_journal([known])
     (name,) = list_segments(path)
-    append_frames(path / str(name), name, 2, [["from-the-future", "run", 1], ["m", "run", 2, 2, {"loss": 2.0}, "a new field"]])
+    append_frames(
+        path / str(name),
+        name,
+        2,
+        [["from-the-future", "run", 1], ["m", "run", 2, 2, {"loss": 2.0}, "a new field"]],
+    )
     assert read_journal(path)[0] == [known, None, Metrics("run", 2, 2, {"loss": 2.0})]
 
 
@@ -187,7 +198,11 @@ def append_frames(segment: Path, name: SegmentName, sequence: int, contents: lis
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     edits=st.lists(
-        st.tuples(st.sampled_from(["cut", "flip", "zero", "insert"]), st.floats(0, 1), st.binary(min_size=1, max_size=64)),
+        st.tuples(
+            st.sampled_from(["cut", "flip", "zero", "insert"]),
+            st.floats(0, 1),
+            st.binary(min_size=1, max_size=64),
+        ),
         min_size=1,
         max_size=5,
     )
@@ -229,7 +244,9 @@ def test_records_come_in_the_same_order_however_few_are_read_at_once(
 
 
 @pytest.mark.parametrize("first", [1, 2, 350, 699, 700, 701])
-def test_reading_goes_on_where_a_cursor_stands(write_journal: Callable[..., Path], mixed_records: Mixed, first: int) -> None:
+def test_reading_goes_on_where_a_cursor_stands(
+    write_journal: Callable[..., Path], mixed_records: Mixed, first: int
+) -> None:
     records = list(mixed_records(700))
     reader = Reader(write_journal(records, segment_bytes=1 << 14), first)
     assert [entry.record for entry in reader.read(1000)] == records[first - 1 :]

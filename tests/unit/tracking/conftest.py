@@ -19,7 +19,12 @@ def make_tracker(faulty: FaultyServer, project: Path) -> Iterator[MakeTracker]:
     made: list[MLflowTracker] = []
 
     def make(experiment: str = "x", **arguments: object) -> MLflowTracker:
-        given = {"tracking_uri": faulty.uri, "directory": project / ".tracklight", "strict": True, **arguments}
+        given = {
+            "tracking_uri": faulty.uri,
+            "directory": project / ".tracklight",
+            "strict": True,
+            **arguments,
+        }
         tracker = MLflowTracker(experiment, settings=Settings(**given))
         made.append(tracker)
         return tracker

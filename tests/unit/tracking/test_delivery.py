@@ -9,14 +9,20 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tracklight.client.transport import Answer
 from tracklight.journal.cursor import CursorFile
+from tracklight.journal.drain import drain_journal
 from tracklight.journal.folder import list_journals
+from tracklight.journal.frame import encode_frame, encode_record, padded
+from tracklight.journal.segment import list_segments
+from tracklight.model.record import Params
 from tracklight.model.run import RunStatus
 from tracklight.testing.faulty_server import Asked, FaultyServer, Forward, mlflow_error
 from tracklight.testing.stored import StoredRun
+from tracklight.tracking.destinations import Destinations
 from tracklight.tracking.mlflow_tracker import MLflowTracker
 
 Stored = Callable[[], list[StoredRun]]
@@ -42,7 +48,9 @@ def check_one_whole_run(runs: list[StoredRun], steps: int = 50) -> None:
     assert run.run_status is RunStatus.FINISHED
 
 
-def fails_times(times: int, failure: Callable[[Asked, Forward], Answer | None]) -> Callable[[Asked, Forward], Answer | None]:
+def fails_times(
+    times: int, failure: Callable[[Asked, Forward], Answer | None]
+) -> Callable[[Asked, Forward], Answer | None]:
     """Let the first requests fail, and all others through."""
     left = [times]
     lock = threading.Lock()
@@ -82,7 +90,9 @@ def test_a_server_that_is_down_at_first_gets_everything_once_it_is_up(
     assert tracker.health().is_healthy
 
 
-def test_a_flapping_server_gets_everything_once(faulty: FaultyServer, tracker: MLflowTracker, stored: Stored) -> None:
+def test_a_flapping_server_gets_everything_once(
+    faulty: FaultyServer, tracker: MLflowTracker, stored: Stored
+) -> None:
     """Of five requests two are cut, one of them after the server has done what it asked."""
     chance = random.Random(7)
 
@@ -237,10 +247,12 @@ def test_what_a_proxy_says_in_the_servers_place_is_waited_out(
     assert tracker.flush(PATIENCE_SECONDS)
     assert tracker.close()
     assert tracker.health().refused == 0
-    assert len([run for run in stored() if run.name == "b"][0].points) == 20
+    assert len(next(run for run in stored() if run.name == "b").points) == 20
 
 
-def test_wrong_credentials_are_waited_out(faulty: FaultyServer, tracker: MLflowTracker, stored: Stored) -> None:
+def test_wrong_credentials_are_waited_out(
+    faulty: FaultyServer, tracker: MLflowTracker, stored: Stored
+) -> None:
     with tracker.start_run("a"):
         tracker.log_metric("loss", 1.0, 0)
         assert tracker.flush(PATIENCE_SECONDS)
@@ -354,7 +366,9 @@ def test_a_request_that_is_delivered_twice_changes_nothing(
     check_one_whole_run(stored())
 
 
-def test_one_slow_run_does_not_hold_up_another(faulty: FaultyServer, tracker: MLflowTracker, stored: Stored) -> None:
+def test_one_slow_run_does_not_hold_up_another(
+    faulty: FaultyServer, tracker: MLflowTracker, stored: Stored
+) -> None:
     gate = threading.Event()
 
     def fault(asked: Asked, forward: Forward) -> Answer:
@@ -420,3 +434,33 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)
+
+
+def test_a_record_of_a_newer_version_is_set_aside_and_the_rest_flows(
+    faulty: FaultyServer, make_tracker: MakeTracker, stored: Stored
+) -> None:
+    faulty.stop()
+    tracker = make_tracker()
+    log_a_run(tracker)
+    path = tracker.tracker.journal_path
+    assert path is not None
+    assert not tracker.close(timeout_seconds=0.2)
+    name = list_segments(path)[-1]
+    segment = path / str(name)
+    data = segment.read_bytes()
+    data += bytes(padded(len(data)) - len(data))
+    unknown = msgspec.msgpack.encode(["from-the-future", "run", 1])
+    known = encode_record(Params("elsewhere", {"rate": "2"}))
+    for sequence, payload in enumerate((unknown, known), start=tracker.health().accepted + 1):
+        frame = encode_frame(payload, sequence, name.salt)
+        data += frame + bytes(padded(len(frame)) - len(frame))
+    segment.write_bytes(data)
+    faulty.start()
+    (result,) = drain_journal(path, Destinations(tracker.tracker.settings).open_client)
+    assert (result.is_complete, result.refused, result.damaged) == (True, 1, 0)
+    (refusal,) = CursorFile(path, faulty.uri).refusals()
+    assert refusal.kind == "unknown"
+    runs = {run.name: run for run in stored()}
+    check_one_whole_run([runs["a"]])
+    assert runs["recovered-elsewher"].params == {"rate": "2"}
+    assert runs["recovered-elsewher"].run_status is RunStatus.KILLED
