@@ -132,6 +132,7 @@ def test_best_practice_5_what_is_logged_is_told_to_structlog(
     tracker = MLflowTracker("document-events", server.uri)
     with capture_logs() as events, tracker.start_run(run_name="told"):
         tracker.log_param("model_type", "random_forest")
+        tracker.log_params({"depth": 3, "trees": 100})
         tracker.log_metric("accuracy", 0.95, step=3)
         tracker.log_metrics({"loss": 0.1, "f1": 0.9})
         tracker.set_tag("team", "data")
@@ -143,10 +144,11 @@ def test_best_practice_5_what_is_logged_is_told_to_structlog(
     by_name = {event["event"]: event for event in events}
     assert {
         "mlflow_run_started",
+        "mlflow_param_logged",
         "mlflow_params_logged",
         "mlflow_metric_logged",
         "mlflow_metrics_logged",
-        "mlflow_tags_logged",
+        "mlflow_tag_logged",
         "mlflow_artifact_logged",
         "mlflow_metric_failed",
         "mlflow_artifact_failed",

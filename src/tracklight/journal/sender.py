@@ -50,9 +50,9 @@ class Sender:
         """
         experiment_id = self._experiment_id(start.experiment_name)
         must_look = may_exist or start.resumes or start.creator is not None
-        link = self._find(start, experiment_id) if must_look else None
-        if link is not None:
-            return self._go_on(start, link)
+        run = self._find(start, experiment_id) if must_look else None
+        if run is not None:
+            return self._go_on(start, run)
         if start.creator is not None and self._is_alive(start.creator):
             raise CreatorNotDoneError(
                 f"Run {start.run_id} is created by journal {start.creator}: waiting for it."
@@ -154,30 +154,36 @@ class Sender:
             ),
         )
 
-    def _go_on(self, start: RunStart, link: RunLink) -> Sent:
-        tags = dict(start.tags)
-        if start.creator is None:
-            tags[TagKey.WRITER] = self._journal
-            if start.resumes:
-                request = m.UpdateRun(run_id=link.run_id, run_status=RunStatus.RUNNING)
-                self._client.call(api.UPDATE_RUN, request)
-        if tags:
-            self._client.call(api.LOG_BATCH, m.LogBatch(run_id=link.run_id, tags=_tags(tags)))
+    def _go_on(self, start: RunStart, run: m.Run) -> Sent:
+        """Take over a run that exists; a process that forked from the one that began it only logs to it."""
+        link = _link(run)
+        if start.creator is not None:
+            return Sent(link)
+        tags: dict[str, str] = {TagKey.WRITER: self._journal}
+        if start.resumes:
+            request = m.UpdateRun(run_id=link.run_id, run_status=RunStatus.RUNNING)
+            self._client.call(api.UPDATE_RUN, request)
+            if _tag(run, TagKey.END_REASON):
+                tags[TagKey.END_REASON] = ""
+        self._client.call(api.LOG_BATCH, m.LogBatch(run_id=link.run_id, tags=_tags(tags)))
         return Sent(link)
 
-    def _find(self, start: RunStart, experiment_id: str) -> RunLink | None:
-        link = _find_by_key(self._client, start.run_id, experiment_id)
-        return link or (_find_by_id(self._client, start.run_id) if start.resumes else None)
+    def _find(self, start: RunStart, experiment_id: str) -> m.Run | None:
+        run = _find_by_key(self._client, start.run_id, experiment_id)
+        return run or (_find_by_id(self._client, start.run_id) if start.resumes else None)
 
     def _parent_tag(self, start: RunStart, parent: RunLink | None, experiment_id: str) -> dict[str, str]:
         if start.parent_run_id is None:
             return {}
-        found = parent or _find_by_key(self._client, start.parent_run_id, experiment_id)
+        if parent is not None:
+            return {TagKey.PARENT_RUN: parent.run_id}
+        run = _find_by_key(self._client, start.parent_run_id, experiment_id)
+        found = run.info.run_id if run else None
         if found is None and start.parent_creator is not None and self._is_alive(start.parent_creator):
             raise CreatorNotDoneError(
                 f"Run {start.parent_run_id} is created by journal {start.parent_creator}: its child waits for it."
             )
-        return {TagKey.PARENT_RUN: found.run_id if found else start.parent_run_id}
+        return {TagKey.PARENT_RUN: found or start.parent_run_id}
 
     def _experiment_id(self, name: str) -> str:
         if name not in self._experiments:
@@ -192,24 +198,24 @@ def find_run(client: Client, run_id: str, experiment_name: str) -> RunLink:
         RunNotFoundError: the server has no such run in this experiment.
         ServerError: as `Client.call`.
     """
-    link = _find_by_id(client, run_id)
-    if link is None:
+    run = _find_by_id(client, run_id)
+    if run is None:
         experiment_id = _find_experiment(client, experiment_name)
-        link = _find_by_key(client, run_id, experiment_id) if experiment_id is not None else None
-    if link is None:
+        run = _find_by_key(client, run_id, experiment_id) if experiment_id is not None else None
+    if run is None:
         raise RunNotFoundError(f"{client.address} has no run {run_id!r} in experiment {experiment_name!r}.")
-    return link
+    return _link(run)
 
 
-def _find_by_id(client: Client, run_id: str) -> RunLink | None:
+def _find_by_id(client: Client, run_id: str) -> m.Run | None:
     try:
-        return _link(client.call(api.GET_RUN, m.GetRun(run_id=run_id)).run)
+        return client.call(api.GET_RUN, m.GetRun(run_id=run_id)).run
     except RequestRefusedError:
         return None
 
 
-def _find_by_key(client: Client, run_key: str, experiment_id: str) -> RunLink | None:
-    return next((_link(run) for run in _runs_with_key(client, run_key, experiment_id)), None)
+def _find_by_key(client: Client, run_key: str, experiment_id: str) -> m.Run | None:
+    return next(iter(_runs_with_key(client, run_key, experiment_id)), None)
 
 
 def _runs_with_key(client: Client, run_key: str, experiment_id: str) -> tuple[m.Run, ...]:

@@ -144,7 +144,7 @@ class Run:
             values = {key: self._text(key, value, "params", MlflowLimit.PARAM_LENGTH) for key, value in flat}
             if values:
                 self._append(Params(self.run_id, values))
-                self._tell("params", params=values)
+                self._tell_each("param", values)
         except Exception as error:  # noqa: BLE001 - the outage guard
             self._failed("params", error, params=type(params).__name__)
 
@@ -161,7 +161,7 @@ class Run:
             }
             if values:
                 self._append(Tags(self.run_id, values))
-                self._tell("tags", tags=values)
+                self._tell_each("tag", values)
         except Exception as error:  # noqa: BLE001 - the outage guard
             self._failed("tags", error, keys=list(tags))
 
@@ -269,6 +269,13 @@ class Run:
 
     def _tell(self, what: str, **fields: Any) -> None:
         self._tracker.events.debug(f"mlflow_{what}_logged", run_id=self.run_id, **fields)
+
+    def _tell_each(self, what: str, values: Mapping[str, str]) -> None:
+        if len(values) == 1:
+            ((key, value),) = values.items()
+            self._tell(what, key=key, value=value)
+        else:
+            self._tell(f"{what}s", values=values)
 
     def _failed(self, what: str, error: Exception, **fields: Any) -> None:
         self._tracker.mistake(f"mlflow_{what}_failed", error, run_id=self.run_id, **fields)
