@@ -26,7 +26,7 @@ def _selftest() -> None:
 
 @app.command()
 def crash(
-    kills: int = typer.Option(200, min=1, help="How many processes to kill."),
+    kills: int = typer.Option(200, min=1, help="How many processes to kill, at least."),
     directory: Path | None = typer.Option(
         None, help="Where to work: on the disk that is to be tested. By default a new folder here."
     ),

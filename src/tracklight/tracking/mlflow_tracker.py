@@ -14,6 +14,7 @@ from tracklight.settings import EMBEDDED, Settings
 from tracklight.tracking.health import Health
 from tracklight.tracking.run import Run
 from tracklight.tracking.tracker import Tracker
+from tracklight.tracking.values import clean_text
 
 
 class MLflowTracker:
@@ -128,7 +129,10 @@ class MLflowTracker:
 
         Parameters ``trade_date`` (ISO date) and ``partition_<key>``; metrics ``row_count`` and ``duration_seconds``.
         """
-        params = {f"partition_{key}": value for key, value in (partition_info or {}).items()}
+        partition = {} if partition_info is None else partition_info
+        if not isinstance(partition, Mapping):
+            partition = {"info": partition}
+        params = {f"partition_{key}": value for key, value in partition.items()}
         if trade_date is not None:
             params["trade_date"] = _iso_date(trade_date)
         metrics = {"row_count": row_count, "duration_seconds": duration_seconds}
@@ -166,4 +170,4 @@ class MLflowTracker:
 
 def _iso_date(value: date | str) -> str:
     day = value.date() if isinstance(value, datetime) else value
-    return day.isoformat() if isinstance(day, date) else str(day)
+    return day.isoformat() if isinstance(day, date) else clean_text(day)

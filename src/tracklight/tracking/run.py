@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -20,7 +21,15 @@ from tracklight.events import EventLog
 from tracklight.model.record import ArtifactFile, Metrics, Params, Record, RunEnd, RunStart, Tags
 from tracklight.model.run import MlflowLimit, RunStatus, TagKey
 from tracklight.tracking.redaction import Redaction
-from tracklight.tracking.values import check_key, clean_text, flatten, metric_value, step_number
+from tracklight.tracking.values import (
+    allowed_key,
+    check_key,
+    clean_text,
+    flatten,
+    flatten_all,
+    metric_value,
+    step_number,
+)
 
 INVALID_VALUE_TAG = "tracklight.invalid."
 SHOWN_CHARACTERS = 200
@@ -126,7 +135,7 @@ class Run:
                     self._tell("metrics", keys=list(values), step=step)
         except JournalFullError as error:
             self._dropped(len(values), error)
-        except Exception as error:  # noqa: BLE001 - the outage guard
+        except Exception as error:  # noqa: BLE001 - the outage guard, as in log_metric
             self._failed("metrics", error, keys=list(values))
             self._keep_invalid("metrics", {"step": step, **values})
 
@@ -135,35 +144,23 @@ class Run:
 
         A value that is longer than MLflow allows is stored as an artifact, and the parameter says where.
         """
-        self.log_params({key: value})
+        with self._guard("param", key=key):
+            self._log_params(flatten(clean_text(key), value))
 
     def log_params(self, params: Any) -> None:
         """Log several parameters, a mapping or a dataclass, as `log_param` does."""
-        try:
-            flat = [(clean_text(key), value) for key, value in flatten("", params) if key]
-            values = {key: self._text(key, value, "params", MlflowLimit.PARAM_LENGTH) for key, value in flat}
-            if values:
-                self._append(Params(self.run_id, values))
-                self._tell_each("param", values)
-        except Exception as error:  # noqa: BLE001 - the outage guard
-            self._failed("params", error, params=type(params).__name__)
+        with self._guard("params", params=type(params).__name__):
+            self._log_params(flatten_all(params))
 
     def set_tag(self, key: str, value: Any) -> None:
         """Set a tag; the last value counts."""
-        self.set_tags({key: value})
+        with self._guard("tag", key=key):
+            self._set_tags([(key, value)])
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set several tags."""
-        try:
-            values = {
-                clean_text(key): self._text(clean_text(key), value, "tags", MlflowLimit.TAG_LENGTH)
-                for key, value in tags.items()
-            }
-            if values:
-                self._append(Tags(self.run_id, values))
-                self._tell_each("tag", values)
-        except Exception as error:  # noqa: BLE001 - the outage guard
-            self._failed("tags", error, keys=list(tags))
+        with self._guard("tags", tags=type(tags).__name__):
+            self._set_tags(tags.items())
 
     def log_artifact(self, local_path: str | os.PathLike[str], artifact_path: str | None = None) -> None:
         """Log a file, or a folder with all that is in it, under ``artifact_path`` of the run's artifacts.
@@ -171,36 +168,24 @@ class Run:
         The file is kept as it is now, so it may be changed or deleted when this returns, and is uploaded
         later, whole or not at all.
         """
-        source = Path(local_path)
-        if source.is_dir():
-            self.log_artifacts(source, str(PurePosixPath(artifact_path or "") / source.name))
-            return
-        try:
+        with self._guard("artifact", path=local_path):
+            source = Path(local_path)
+            if source.is_dir():
+                self._log_folder(source, PurePosixPath(artifact_path or "") / source.name)
+                return
             self._spool(source, PurePosixPath(artifact_path or "") / source.name)
             self._tell("artifact", path=str(source), artifact_path=artifact_path)
-        except Exception as error:  # noqa: BLE001 - the outage guard
-            self._failed("artifact", error, path=str(source))
 
     def log_artifacts(self, local_dir: str | os.PathLike[str], artifact_path: str | None = None) -> None:
         """Log every file in a folder, with the folders below it, as `log_artifact` does."""
-        folder = Path(local_dir)
-        try:
-            files = _files_below(folder)
-            for path in files:
-                self._spool(path, PurePosixPath(artifact_path or "") / path.relative_to(folder).as_posix())
-            self._tell("artifacts", path=str(folder), files=len(files))
-        except Exception as error:  # noqa: BLE001 - the outage guard
-            self._failed("artifacts", error, path=str(folder))
+        with self._guard("artifacts", path=local_dir):
+            self._log_folder(Path(local_dir), PurePosixPath(artifact_path or ""))
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """Log a text as an artifact, in UTF-8."""
-        try:
-            path = _artifact_path(PurePosixPath(artifact_file))
-            name, size_bytes = self._tracker.spool_text(clean_text(text), path.suffix)
-            self._append(ArtifactFile(self.run_id, name, str(path), size_bytes))
+        with self._guard("artifact", path=artifact_file):
+            self._spool_text(clean_text(text), PurePosixPath(artifact_file))
             self._tell("artifact", artifact_path=artifact_file)
-        except Exception as error:  # noqa: BLE001 - the outage guard
-            self._failed("artifact", error, path=artifact_file)
 
     def end(self, run_status: RunStatus | str = RunStatus.FINISHED, end_time_ms: int | None = None) -> None:
         """End the run; it may still be logged to, and ended again with another status.
@@ -211,15 +196,13 @@ class Run:
         run_status = RunStatus(run_status)
         if self.is_inherited:
             return
-        try:
+        with self._guard("run_end"):
             if self.dropped_metrics:
                 self._append(Tags(self.run_id, {TagKey.DROPPED_METRICS: str(self.dropped_metrics)}))
             self._append(RunEnd(self.run_id, run_status, end_time_ms or time.time_ns() // 1_000_000))
             self.run_status = run_status
             self._tracker.forget(self)
             self._tracker.events.info("mlflow_run_ended", run_id=self.run_id, run_status=str(run_status))
-        except Exception as error:  # noqa: BLE001 - the outage guard
-            self._failed("run_end", error)
 
     def __enter__(self) -> Self:
         self._outer.append(self._tracker.enter(self))
@@ -233,7 +216,9 @@ class Run:
             return
         run_status = status_of(error)
         if error is not None and run_status is not RunStatus.FINISHED:
-            self.set_tag(TagKey.END_REASON, f"{type(error).__name__}: {error}"[: MlflowLimit.TAG_LENGTH])
+            self.set_tag(
+                TagKey.END_REASON, f"{type(error).__name__}: {clean_text(error)}"[: MlflowLimit.TAG_LENGTH]
+            )
         self.end(run_status)
 
     def _admit_key(self, key: object) -> str:
@@ -252,20 +237,56 @@ class Run:
         except InvalidKeyError as error:
             self._failed("key", error, key=key)
 
+    def _log_params(self, params: Iterable[tuple[str, Any]]) -> None:
+        values = self._texts(params, "params", MlflowLimit.PARAM_LENGTH)
+        if values:
+            self._append(Params(self.run_id, values))
+            self._tell_each("param", values)
+
+    def _set_tags(self, tags: Iterable[tuple[str, Any]]) -> None:
+        values = self._texts(tags, "tags", MlflowLimit.TAG_LENGTH)
+        if values:
+            self._append(Tags(self.run_id, values))
+            self._tell_each("tag", values)
+
+    def _texts(
+        self, values: Iterable[tuple[object, Any]], folder: str, most_characters: int
+    ) -> dict[str, str]:
+        clean = ((clean_text(key), value) for key, value in values)
+        return {key: self._text(key, value, folder, most_characters) for key, value in clean}
+
     def _text(self, key: str, value: Any, folder: str, most_characters: int) -> str:
         self._check_key(key)
         text = self._tracker.redaction.apply(key, clean_text(value))
         if len(text) <= most_characters:
             return text
-        path = _artifact_path(PurePosixPath(folder) / f"{key.replace(':', '_')}.txt")
-        name, size_bytes = self._tracker.spool_text(text, ".txt")
-        self._append(ArtifactFile(self.run_id, name, str(path), size_bytes))
+        path = self._spool_text(text, PurePosixPath(folder) / f"{key.replace(':', '_')}.txt")
         return f"{text[:SHOWN_CHARACTERS]}... [{len(text):,} characters, whole in artifact {path}]"
+
+    def _log_folder(self, folder: Path, artifact_path: PurePosixPath) -> None:
+        files = _files_below(folder)
+        for path in files:
+            self._spool(path, artifact_path / path.relative_to(folder).as_posix())
+        self._tell("artifacts", path=str(folder), files=len(files))
 
     def _spool(self, source: Path, artifact_path: PurePosixPath) -> None:
         path = _artifact_path(artifact_path)
         name, size_bytes = self._tracker.spool_file(source)
         self._append(ArtifactFile(self.run_id, name, clean_text(path), size_bytes))
+
+    def _spool_text(self, text: str, artifact_path: PurePosixPath) -> PurePosixPath:
+        path = _artifact_path(artifact_path)
+        name, size_bytes = self._tracker.spool_text(text, path.suffix)
+        self._append(ArtifactFile(self.run_id, name, clean_text(path), size_bytes))
+        return path
+
+    @contextmanager
+    def _guard(self, what: str, **fields: Any) -> Iterator[None]:
+        """The outage guard: what goes wrong inside is counted and warned about, and raised with ``strict`` only."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - nothing is raised into the training
+            self._failed(what, error, **fields)
 
     def _tell(self, what: str, **fields: Any) -> None:
         self._tracker.events.debug(f"mlflow_{what}_logged", run_id=self.run_id, **fields)
@@ -287,8 +308,7 @@ class Run:
     def _keep_invalid(self, key: object, value: object) -> None:
         """Keep what cannot be a metric where a person will see it: in a tag of the run."""
         try:
-            name = clean_text(f"{INVALID_VALUE_TAG}{key}")[: MlflowLimit.KEY_LENGTH]
-            self.set_tag(name, clean_text(repr(value))[:SHOWN_CHARACTERS])
+            self.set_tag(allowed_key(f"{INVALID_VALUE_TAG}{key}"), clean_text(repr(value))[:SHOWN_CHARACTERS])
         except Exception:  # noqa: BLE001 - the outage guard: not even its text can be had
             return
 

@@ -60,7 +60,11 @@ def step_number(step: object) -> int:
 
 def clean_text(value: object) -> str:
     """Return the text of a value; what UTF-8 cannot hold (lone surrogates) becomes a question mark."""
-    return str(value).encode("utf-8", "replace").decode("utf-8")
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - the value's own code failed, and must not take the training with it
+        text = f"<{type(value).__name__} without a text>"
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def flatten(key: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -72,6 +76,25 @@ def flatten(key: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from flatten(f"{key}.{name}" if key else str(name), inner)
     else:
         yield key, value
+
+
+def flatten_all(values: object) -> list[tuple[str, Any]]:
+    """Return all names and values of a mapping or a dataclass, as `flatten` does.
+
+    Raises:
+        InvalidValueError: this is neither.
+    """
+    is_dataclass = dataclasses.is_dataclass(values) and not isinstance(values, type)
+    if not isinstance(values, Mapping) and not is_dataclass:
+        raise InvalidValueError(
+            f"Parameters come as a mapping or a dataclass, not as a {type(values).__name__}: {{'depth': 3}}, say."
+        )
+    return [(key, value) for key, value in flatten("", values) if key]
+
+
+def allowed_key(text: str) -> str:
+    """Return the nearest name that MLflow takes: other characters become underscores, the rest is cut."""
+    return re.sub(r"[^\w.\- :]", "_", clean_text(text))[: MlflowLimit.KEY_LENGTH]
 
 
 def check_key(key: str) -> None:
