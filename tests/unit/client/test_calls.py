@@ -135,9 +135,7 @@ def test_mlflows_own_failure_is_told_apart(client: Client, server: MisbehavingSe
         client.call(LOG_BATCH, LogBatch("r"))
 
 
-def test_a_page_with_status_500_may_be_mlflows_own_failure(
-    client: Client, server: MisbehavingServer
-) -> None:
+def test_a_page_with_status_500_may_be_mlflows_own_failure(client: Client, server: MisbehavingServer) -> None:
     server.answers(500, PAGE, Content_Type="text/html")
     with pytest.raises(ServerFailedError, match="500"):
         client.call(LOG_BATCH, LogBatch("r"))
