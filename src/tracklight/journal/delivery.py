@@ -41,6 +41,7 @@ MOST_ITEMS_WAITING = 40_000
 POLL_SECONDS = 0.1
 FAILURES_BEFORE_REFUSAL = 5
 FAILURES_BEFORE_GIVING_UP = 3
+STALLED_SECONDS = 60.0
 ARTIFACT_FAILURES_BEFORE_REFUSAL = 20
 
 
@@ -91,6 +92,7 @@ class Delivery:
         self._unsorted: deque[Entry] = deque()  # read, and not in a lane yet: the disk may fail in between
         self._items_waiting = 0
         self._last_time_ms = 0
+        self._last_success = monotonic()
         self._arrivals: deque[tuple[int, float]] = deque()
         self._workers: Workers[_Answer] = Workers("tracklight-send", RUNS_IN_FLIGHT)
         self._advanced = threading.Condition()
@@ -167,9 +169,12 @@ class Delivery:
         Returns True when all is acknowledged or set aside; False when it was stopped or, with
         ``while_reachable``, when the server did not answer a few times in a row.
         """
+        self._last_success = self._monotonic()
         while not should_stop():
             self.step()
-            if while_reachable and self._backoff.failures >= FAILURES_BEFORE_GIVING_UP:
+            if while_reachable and (
+                self._backoff.failures >= FAILURES_BEFORE_GIVING_UP or self._is_stalled()
+            ):
                 return False
             if self._is_caught_up:
                 return self._end_abandoned()
@@ -178,6 +183,11 @@ class Delivery:
     def stop(self) -> None:
         """Let the sending threads end after the requests they are in."""
         self._workers.stop()
+
+    def _is_stalled(self) -> bool:
+        """Nothing is on its way, and nothing was taken for long: the server answers, and fails."""
+        is_idle = self._workers.running == 0 and self._items_waiting > 0
+        return is_idle and self._monotonic() - self._last_success > STALLED_SECONDS
 
     def _read(self) -> None:
         self._has_read_all = False
@@ -280,6 +290,8 @@ class Delivery:
                 self._failed(lane, items, error)
             case AccessDeniedError() | ArtifactError() if isinstance(items[0].content, ArtifactFile):
                 self._failed(lane, items, error)  # a store of its own: other runs go on meanwhile
+            case ServerUnreachableError() if isinstance(items[0].content, ArtifactFile):
+                self._wait_for_store(lane, error)
             case ServerUnreachableError():
                 self._wait(error, error.retry_after_seconds)
             case _:
@@ -290,6 +302,7 @@ class Delivery:
         if self.is_reachable is False:
             log.info("delivery.resumed", destination=self._cursor.destination)
         self.is_reachable = self.was_reached = True
+        self._last_success = self._monotonic()
         self._backoff.succeeded()
         if sent.link is not None and lane.link is None:
             lane.link = self._cursor.links[lane.run_id] = sent.link
@@ -306,7 +319,7 @@ class Delivery:
         A batch is narrowed until one record is left. When that one keeps failing while the same run takes
         a tag, it is the record, and it must not hold up the rest.
         """
-        self._note_error(error)
+        self.last_error = str(error)
         lane.failed(len(items))
         lane.not_before = self._monotonic() + self._lane_backoff.wait_after(lane.failures)
         is_file = isinstance(items[0].content, ArtifactFile)
@@ -325,18 +338,22 @@ class Delivery:
             return _Answer(lane, items, Sent(link, [(items[0], str(again.error))]), None)
         return again
 
+    def _wait_for_store(self, lane: Lane, error: ServerUnreachableError) -> None:
+        """Artifacts may be in another place than the server: the other runs find out whether that is up."""
+        self.last_error = str(error)
+        lane.failures += 1
+        wait = self._lane_backoff.wait_after(lane.failures)
+        lane.not_before = self._monotonic() + max(wait, error.retry_after_seconds or 0.0)
+
     def _wait(self, error: TracklightError | OSError | None, retry_after_seconds: float | None) -> None:
         """Leave the destination alone for a while."""
-        self._note_error(error)
+        self.last_error = str(error)
         if self.is_reachable is not False:
             log.warning("delivery.interrupted", destination=self._cursor.destination, error=str(error))
         self.is_reachable = False
         now = self._monotonic()
         if now >= self._not_before:
             self._not_before = now + self._backoff.failed(retry_after_seconds)
-
-    def _note_error(self, error: Exception | None) -> None:
-        self.last_error = str(error)
 
     def _set_aside(self, refusals: list[Refusal]) -> None:
         if not refusals:
@@ -374,7 +391,7 @@ class Delivery:
                 self._sender.delete_twins(run_id, link)
                 self._sender.end_abandoned(link, self._last_time_ms or None)
             except RequestRefusedError as error:
-                self._note_error(error)
+                self.last_error = str(error)
             except (TracklightError, OSError) as error:
                 self._wait(error, None)
                 return False

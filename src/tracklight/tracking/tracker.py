@@ -174,13 +174,14 @@ class Tracker:
         return self._outbox.flush(timeout_seconds)
 
     def close(self, timeout_seconds: float | None = None) -> bool:
-        """Deliver what is left and stop; return whether nothing is left. Called at the end of the program.
+        """End the runs that are open, deliver what is left and stop; return whether nothing is left.
 
-        What could not be delivered in time stays in the journal: the next tracker in this project sends it,
-        or ``tracklight sync``.
+        The end of the program calls it, so nobody needs to. What could not be delivered in time stays in the
+        journal: the next tracker in this project sends it, or ``tracklight sync``.
         """
         if self._system_metrics is not None:
             self._system_metrics.stop()
+        self.end_open_runs(RunStatus.FINISHED)
         limit = self.settings.exit_limit_seconds if timeout_seconds is None else timeout_seconds
         is_delivered = self._outbox.close(limit)
         if self._client is not None:

@@ -193,3 +193,19 @@ def test_waits_are_jittered_between_half_and_all_of_the_ceiling() -> None:
 def test_a_backoff_never_overflows() -> None:
     backoff = Backoff(uniform=lambda _low, high: high)
     assert [backoff.failed() for _ in range(5000)][-1] == 30.0
+
+
+def test_a_server_that_answers_and_fails_for_a_minute_is_given_up_and_nothing_is_acknowledged(
+    delivery: Delivery, transport: ScriptedTransport, clock: Clock
+) -> None:
+    failure = Answer(500, {}, b'{"error_code": "INTERNAL_ERROR", "message": "disk on fire"}')
+    transport.trouble = [failure] * 1000
+
+    def let_time_go_by() -> bool:
+        clock.now += 1.0
+        return False
+
+    assert delivery.drain(let_time_go_by, while_reachable=True) is False
+    assert 60.0 <= clock.now - 1000.0 < 120.0
+    assert delivery.next_sequence == 1
+    assert "disk on fire" in str(delivery.last_error)
