@@ -18,11 +18,12 @@ class Backoff:
         first_seconds: float = 0.25,
         most_seconds: float = 30.0,
         *,
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Callable[[float, float], float] | None = None,
     ) -> None:
+        """``uniform`` gives the jitter; by default not from the program's own generator, which may be seeded."""
         self._first_seconds = first_seconds
         self._most_seconds = most_seconds
-        self._uniform = uniform
+        self._uniform = uniform or random.Random().uniform  # noqa: S311 - jitter is no secret
         self.failures = 0
 
     def failed(self, retry_after_seconds: float | None = None) -> float:

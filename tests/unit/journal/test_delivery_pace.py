@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,8 @@ import msgspec
 import pytest
 
 from tracklight.client.calls import Client
-from tracklight.client.transport import Answer
+from tracklight.client.http import HttpTransport
+from tracklight.client.transport import Answer, Transport
 from tracklight.errors import ServerUnreachableError
 from tracklight.journal.backoff import Backoff
 from tracklight.journal.cursor import CursorFile
@@ -19,7 +21,7 @@ from tracklight.journal.delivery import Delivery
 from tracklight.journal.ledger import Ledger
 from tracklight.journal.reader import Reader
 from tracklight.journal.sender import Sender
-from tracklight.model.record import Metrics, RunEnd, RunStart
+from tracklight.model.record import ArtifactFile, Metrics, RunEnd, RunStart
 from tracklight.model.run import RunStatus
 
 
@@ -56,7 +58,14 @@ class ScriptedTransport:
             if isinstance(trouble, Exception):
                 raise trouble
             return trouble
-        info = {"run_id": "r1", "experiment_id": "1", "status": "RUNNING", "artifact_uri": "/nowhere"}
+        if "mlflow-artifacts" in path:
+            raise ServerUnreachableError("the store is down")
+        info = {
+            "run_id": "r1",
+            "experiment_id": "1",
+            "status": "RUNNING",
+            "artifact_uri": "mlflow-artifacts:/1",
+        }
         found: dict[str, object] = {}
         match self.asked[-1][0]:
             case "experiments/get-by-name":
@@ -80,18 +89,32 @@ def transport(clock: Clock) -> ScriptedTransport:
     return ScriptedTransport(clock)
 
 
+RECORDS = [
+    RunStart("run", "x", "", "", 1, {}),
+    *(Metrics("run", number, number, {"loss": 1.0}) for number in range(50)),
+    RunEnd("run", RunStatus.FINISHED, 1),
+]
+
+
 @pytest.fixture
 def delivery(
     write_journal: Callable[..., Path], transport: ScriptedTransport, clock: Clock
 ) -> Iterator[Delivery]:
-    path = write_journal(
-        [
-            RunStart("run", "x", "", "", 1, {}),
-            *(Metrics("run", number, number, {"loss": 1.0}) for number in range(50)),
-            RunEnd("run", RunStatus.FINISHED, 1),
-        ]
-    )
-    delivery = Delivery(
+    delivery = delivery_of(write_journal(RECORDS), transport, clock)
+    yield delivery
+    delivery.stop()
+
+
+class ServerWithArtifacts(HttpTransport):
+    """A scripted server at an address that artifacts may be sent to."""
+
+    def __init__(self, script: ScriptedTransport) -> None:
+        super().__init__("http://127.0.0.1:9")
+        self.send = script.send  # type: ignore[method-assign]
+
+
+def delivery_of(path: Path, transport: Transport, clock: Clock) -> Delivery:
+    return Delivery(
         lambda next_sequence: Reader(path, next_sequence, None),
         CursorFile(path, transport.address),
         Ledger(path / "spool", lambda _sequence: None),
@@ -101,8 +124,6 @@ def delivery(
         monotonic=clock,
         backoff=Backoff(1.0, 8.0, uniform=lambda _low, high: high),
     )
-    yield delivery
-    delivery.stop()
 
 
 def run_until_idle(delivery: Delivery, clock: Clock, seconds: float, step_seconds: float = 0.25) -> None:
@@ -209,3 +230,38 @@ def test_a_server_that_answers_and_fails_for_a_minute_is_given_up_and_nothing_is
     assert 60.0 <= clock.now - 1000.0 < 120.0
     assert delivery.next_sequence == 1
     assert "disk on fire" in str(delivery.last_error)
+
+
+def test_an_artifact_store_that_is_down_holds_up_only_the_run_with_the_artifact(
+    write_journal: Callable[..., Path], transport: ScriptedTransport, clock: Clock
+) -> None:
+    path = write_journal(
+        [
+            RunStart("with-artifact", "x", "", "", 1, {}),
+            ArtifactFile("with-artifact", "spooled", "model.pkl", 7),
+            RunEnd("with-artifact", RunStatus.FINISHED, 1),
+            *RECORDS,
+        ]
+    )
+    (path / "spool").mkdir(exist_ok=True)
+    (path / "spool" / "spooled").write_text("weights")
+    delivery = delivery_of(path, ServerWithArtifacts(transport), clock)
+    run_until_idle(delivery, clock, 60.0)
+    delivery.stop()
+    updates = [what for what, _ in transport.asked if what == "runs/update"]
+    uploads = [what for what, _ in transport.asked if "mlflow-artifacts" in what]
+    assert len(updates) == 1  # the run without an artifact has ended
+    assert 3 <= len(uploads) <= 20
+    assert delivery.next_sequence == 2  # the artifact waits
+    assert delivery.refused == 0
+    assert delivery.is_reachable is True
+
+
+def test_waiting_does_not_touch_the_programs_own_random_numbers(
+    delivery: Delivery, transport: ScriptedTransport, clock: Clock
+) -> None:
+    state = random.getstate()
+    transport.trouble = [ServerUnreachableError("down")] * 5
+    run_until_idle(delivery, clock, 10.0)
+    assert Backoff().failed() > 0
+    assert random.getstate() == state
