@@ -85,6 +85,12 @@ class Settings(BaseSettings):
             ) from error
         return settings.model_copy(update={"directory": (root / settings.directory).absolute()})
 
+    @classmethod
+    def fallback(cls, tracking_uri: str | None = None) -> Settings:
+        """Return the defaults, for a program that must go on although its settings cannot be read."""
+        directory = find_project(Path.cwd()) / FOLDER
+        return cls.model_construct(directory=directory, tracking_uri=tracking_uri or EMBEDDED)
+
     @property
     def exit_limit_seconds(self) -> float:
         """The limit that was set; else 10 s, and 60 s for a local store, whose first opening imports MLflow."""

@@ -60,7 +60,7 @@ def flow_run(
     does, SCHEDULED where the flow run is suspended; `hooks` tell it what Prefect made of that.
     """
     context, task_context = FlowRunContext.get(), TaskRunContext.get()
-    current = tracker.tracker.current_run()
+    current = tracker.tracker.enclosing_run()
     if context is None or context.flow is None or context.flow_run is None:
         with tracker.start_run(run_name, tags, nested=current is not None) as run:
             yield run
@@ -92,7 +92,7 @@ def task_run(
     A retry of the task goes on with the same run. It ends as the run of `flow_run` does.
     """
     context = TaskRunContext.get()
-    current = tracker.tracker.current_run()
+    current = tracker.tracker.enclosing_run()
     if context is None:
         with tracker.start_run(run_name, tags, nested=current is not None) as run:
             yield run

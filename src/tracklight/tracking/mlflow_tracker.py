@@ -10,7 +10,7 @@ from typing import Any
 
 from tracklight.errors import ConfigurationError, NoActiveRunError, TracklightError
 from tracklight.model.record import RunStart
-from tracklight.settings import EMBEDDED, Settings
+from tracklight.settings import Settings
 from tracklight.tracking.health import Health
 from tracklight.tracking.run import Run
 from tracklight.tracking.tracker import Tracker
@@ -44,9 +44,7 @@ class MLflowTracker:
         except ConfigurationError as error:
             if strict:
                 raise
-            self.tracker = Tracker(
-                experiment_name, settings=Settings.model_construct(tracking_uri=tracking_uri or EMBEDDED)
-            )
+            self.tracker = Tracker(experiment_name, settings=Settings.fallback(tracking_uri))
             self.tracker.mistake("mlflow_configuration_failed", error)
         self._nowhere = Run(self.tracker, RunStart("", experiment_name, "", "", 0, {}))
 
@@ -74,16 +72,16 @@ class MLflowTracker:
         """Start a run, to be used as a context manager; the block's run is the current one.
 
         An exception in the block marks the run FAILED and goes on; cancellation, Ctrl-C and SIGTERM mark it
-        KILLED. With ``nested`` it is a child of the current run. ``run_id`` goes on with a run that exists.
+        KILLED. With ``nested`` it is a child of the enclosing block's run. ``run_id`` goes on with a run that exists.
         """
-        current = self.tracker.current_run()
-        if current is not None and not nested and run_id is None:
+        enclosing = self.tracker.enclosing_run()
+        if enclosing is not None and not nested and run_id is None:
             error = TracklightError(
-                f"Run {current.run_id} is open, and another was started that is not nested: they are logged side "
+                f"Run {enclosing.run_id} is open, and another was started that is not nested: they are logged side "
                 "by side. Pass nested=True, or end the first."
             )
             self.tracker.mistake("mlflow_run_start_failed", error)
-        parent = current if nested else None
+        parent = enclosing if nested else None
         return self.tracker.start_run(run_name, tags, parent=parent, run_id=run_id)
 
     def log_param(self, key: str, value: Any) -> None:

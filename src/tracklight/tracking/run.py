@@ -222,10 +222,9 @@ class Run:
         self.end(run_status)
 
     def _admit_key(self, key: object) -> str:
-        text = key if type(key) is str else str(key)
+        text = clean_text(key)
         if text in self._known_keys:
             return text
-        text = clean_text(text)
         self._check_key(text)
         self._known_keys.add(text)
         return text

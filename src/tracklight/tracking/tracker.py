@@ -134,11 +134,11 @@ class Tracker:
         )
         run = Run(self, start)
         process_end.watch(self)
+        self._open[run.run_id] = run
         try:
             self.append(start)
         except (TracklightError, OSError) as error:
             self.mistake("mlflow_run_start_failed", error, run_id=run.run_id)
-        self._open[run.run_id] = run
         self.events.info(
             "mlflow_run_started", run_id=run.run_id, run_name=run.name, experiment=self.experiment_name
         )
@@ -155,6 +155,10 @@ class Tracker:
             runs = self.open_runs()
             run = runs[0] if len(runs) == 1 else None
         return run
+
+    def enclosing_run(self) -> Run | None:
+        """Return the run whose block this thread or task is in."""
+        return self._current.get()
 
     def open_runs(self) -> list[Run]:
         """Return the runs that were started and have not ended."""
@@ -243,7 +247,8 @@ class Tracker:
         self.mistakes += 1
         if self.settings.strict:
             raise error
-        self.events.warning_each_minute(event, error=f"{type(error).__name__}: {error}", **fields)
+        shown = {name: clean_text(value) for name, value in fields.items()}
+        self.events.warning_each_minute(event, error=f"{type(error).__name__}: {clean_text(error)}", **shown)
 
     def dropped(self, points: int, error: JournalFullError, **fields: Any) -> None:
         """Count metric points that the journal had no room for; with ``strict`` raise."""

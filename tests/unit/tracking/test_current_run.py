@@ -44,6 +44,23 @@ def test_asyncio_tasks_log_to_the_run_of_their_own_block(tracker: MLflowTracker,
         assert runs[f"task {number}"].history("number") == [(step, float(number)) for step in range(10)]
 
 
+def test_threads_without_the_context_start_runs_of_their_own_side_by_side(
+    tracker: MLflowTracker, stored: Stored
+) -> None:
+    def train(number: int) -> None:
+        with tracker.start_run(f"thread {number}"):
+            tracker.log_metric("number", number)
+            time.sleep(0.05)
+
+    with tracker.start_run("main"), ThreadPoolExecutor(4) as pool:
+        list(pool.map(train, range(8)))
+    assert tracker.close()
+    runs = by_name(stored())
+    for number in range(8):
+        assert runs[f"thread {number}"].history("number") == [(0, float(number))]
+        assert TagKey.PARENT_RUN not in runs[f"thread {number}"].tags
+
+
 def test_a_task_that_is_cancelled_marks_its_run_killed(tracker: MLflowTracker, stored: Stored) -> None:
     async def work() -> None:
         with tracker.start_run("a"):
