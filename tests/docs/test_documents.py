@@ -107,3 +107,9 @@ def test_links_between_documents_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text("utf-8")):
             if "://" not in target:
                 assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_figures_in_readme_are_those_that_were_measured() -> None:
+    subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "figures.py"), "--check"], check=True, timeout=60
+    )
