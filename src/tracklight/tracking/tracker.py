@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -194,18 +195,7 @@ class Tracker:
 
     def health(self) -> Health:
         """Tell what was accepted, delivered, refused and dropped, and what waits."""
-        totals = self._outbox.totals()
-        return Health(
-            accepted=totals.accepted,
-            delivered=totals.delivered,
-            refused=totals.refused,
-            dropped=self._dropped,
-            damaged=totals.damaged,
-            mistakes=self.mistakes,
-            waiting=totals.waiting,
-            oldest_age_seconds=totals.oldest_age_seconds,
-            last_error=totals.last_error,
-        )
+        return Health(**asdict(self._outbox.totals()), dropped=self._dropped, mistakes=self.mistakes)
 
     def enter(self, run: Run) -> Run | None:
         """Make a run the current one of this context; return the one before."""
