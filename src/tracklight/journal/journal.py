@@ -35,6 +35,7 @@ RESERVE_BYTES = 256 << 10
 ROTATION_ATTEMPTS = 3
 RETRY_ROTATION_SECONDS = 1.0
 BACKLOG_RECORDS = 10_000
+MEND = "Free some space, or set TRACKLIGHT_DIRECTORY to a folder that can be written."
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,7 @@ class Journal:
         elif points:
             self.dropped_metrics += points
             raise JournalFullError(
-                f"No room on the disk ({self.disk_error}): metrics are refused until there is."
+                f"The journal cannot be written ({self.disk_error}): metrics are refused until it can. {MEND}"
             )
         elif not self._backlog and self._segment and self._fits(payload, self._segment.size_bytes):
             self._write(payload)
@@ -252,8 +253,8 @@ class Journal:
             self._fast_end = 0  # what comes later is written later
         else:
             raise JournalFullError(
-                f"No room on the disk ({self.disk_error}), and {BACKLOG_RECORDS:,} records wait in memory: "
-                "this record is lost. Free some space."
+                f"The journal cannot be written ({self.disk_error}), and {BACKLOG_RECORDS:,} records wait in "
+                f"memory: this record is lost. {MEND}"
             )
 
     def _choose_path(self) -> None:

@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tracklight.client.calls import Client
-from tracklight.errors import (
-    JournalFullError,
-    NoActiveRunError,
-    TracklightError,
-)
+from tracklight.errors import ArtifactError, JournalFullError, TracklightError
 from tracklight.events import EventLog
 from tracklight.journal.folder import JournalInfo
 from tracklight.journal.journal import JournalLimits
@@ -258,7 +254,8 @@ class Tracker:
     def _spool_folder(self) -> Path:
         folder = self._outbox.journal.folder
         if folder is None:
-            raise NoActiveRunError("No journal is open, so a file cannot be kept: is the disk full?")
+            reason = self._outbox.journal.disk_error or "no run was started"
+            raise ArtifactError(f"There is no journal to keep the file in ({reason}), so it is not logged.")
         return folder.spool
 
     def _journal_info(self, parent: str | None) -> JournalInfo:

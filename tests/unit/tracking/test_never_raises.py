@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,3 +77,24 @@ def test_a_run_starts_with_anything_and_an_exception_of_any_text_goes_on(
     with pytest.raises(LookupError), tracker.start_run(run_name=value, tags=value) as run:
         raise LookupError(value)
     assert run.run_status == "FAILED"
+
+
+def test_a_folder_that_cannot_be_written_is_said_once_and_the_training_goes_on(
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("TRACKLIGHT_DIRECTORY", "/proc/nowhere")
+    (project / "model.pkl").write_text("weights")
+    tracker = MLflowTracker("nowhere", "http://127.0.0.1:9")
+    with tracker.start_run():
+        tracker.log_metric("loss", 0.1)
+        tracker.log_metric("loss", 0.2)
+        tracker.log_param("depth", 3)
+        tracker.log_artifact("model.pkl")
+    health = tracker.health()
+    assert (health.dropped, health.mistakes) == (2, 1)
+    assert caplog.text.count("TRACKLIGHT_DIRECTORY") == 1
+    tracker.close()
+    assert "4 records are lost" in capsys.readouterr().err  # start, parameter, count of dropped metrics, end
