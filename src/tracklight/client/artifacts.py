@@ -188,7 +188,7 @@ def _mlflow_failures(artifact_uri: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise ArtifactError(f"{where} need a library that is not installed: {error}.") from error
-    except Exception as error:
+    except Exception as error:  # each store's library has errors of its own
         # By name, because MLflow is not imported here.
         if getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE":
             raise ArtifactError(f"{where} are refused by MLflow: {without_user(str(error))}") from error

@@ -86,7 +86,7 @@ class AsgiTransport:
                 thread.join()
             else:
                 self._run(application, scope, exchange)
-        except Exception as error:
+        except Exception as error:  # whatever ends the application is, to its client, a server that is away
             raise ServerUnreachableError(
                 f"{method} {path} on {self._address} failed: {type(error).__name__}: {error}."
             ) from error

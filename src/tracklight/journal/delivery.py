@@ -124,11 +124,6 @@ class Delivery:
         """Whether the death of the process cut its last append short."""
         return self._reader.torn
 
-    @property
-    def links(self) -> dict[str, RunLink]:
-        """The runs that are not ended, by the tracker's id."""
-        return dict(self._cursor.links)
-
     def oldest_age_seconds(self) -> float:
         """How long the oldest record has waited that was read and not acknowledged; 0 where none waits."""
         return self._monotonic() - self._arrivals[0][1] if self._arrivals else 0.0

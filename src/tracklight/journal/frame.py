@@ -56,11 +56,6 @@ def padded(offset: int) -> int:
     return (offset + ALIGNMENT - 1) & -ALIGNMENT
 
 
-def frame_bytes(payload_bytes: int) -> int:
-    """Return how much of a segment a payload of this size takes."""
-    return padded(HEADER_BYTES + payload_bytes)
-
-
 def scan_frames(data: bytes | memoryview, start: int, salt: int) -> Iterator[Frame]:
     """Yield every frame that is whole, in order of offset, whatever lies between them.
 

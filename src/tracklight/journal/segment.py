@@ -60,7 +60,7 @@ class Segment:
         try:
             _allocate(self.descriptor, size_bytes)
             self.bytes = mmap.mmap(self.descriptor, size_bytes)
-        except BaseException:
+        except BaseException:  # an interrupt too must leave no file behind
             os.close(self.descriptor)
             self._path.unlink(missing_ok=True)
             raise

@@ -39,10 +39,6 @@ class Workers(Generic[Result]):
                 self._threads += 1
         self._jobs.put(job)
 
-    def has_room(self) -> bool:
-        """Tell whether another job would start at once."""
-        return self.running < self._most
-
     def wake(self) -> None:
         """Have `collect` return although nothing is done."""
         self._results.put(None)

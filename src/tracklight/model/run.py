@@ -35,7 +35,6 @@ class TagKey(StrEnum):
     END_REASON = "tracklight.end_reason"
     DROPPED_METRICS = "tracklight.dropped_metrics"
     PARENT_RUN = "mlflow.parentRunId"
-    RUN_NAME = "mlflow.runName"
     USER = "mlflow.user"
     SOURCE_NAME = "mlflow.source.name"
     SOURCE_TYPE = "mlflow.source.type"
